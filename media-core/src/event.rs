@@ -1,0 +1,85 @@
+//! What comes out of the router: datagrams, events, the next deadline.
+
+use std::time::Instant;
+
+use crate::config::{EndpointId, SubscriptionId, TrackId};
+use crate::transport::{Route, SrtpProfile};
+
+/// One answer of `poll_output`. Poll until `Timeout`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// A datagram was written into the caller's buffer.
+    Transmit(Transmit),
+    /// Something happened that the caller may want to know.
+    Event(Event),
+    /// Nothing more for now; call `handle_timeout` at that time, `None` when nothing is pending.
+    Timeout(Option<Instant>),
+}
+
+/// A datagram in the caller's buffer, from its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmit {
+    /// From which local to which remote address.
+    pub route: Route,
+    /// Its length in bytes.
+    pub len: usize,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// ICE has a path and the media keys are there: media can flow both ways.
+    Connected {
+        /// Who.
+        endpoint: EndpointId,
+        /// The negotiated protection, `None` for plain RTP.
+        profile: Option<SrtpProfile>,
+    },
+    /// The path that carries the media was chosen or has changed (another network, ICE restart).
+    RouteChanged {
+        /// Who.
+        endpoint: EndpointId,
+        /// The new path.
+        route: Route,
+    },
+    /// Nothing will flow any more: the endpoint is removed by the caller when it likes.
+    Disconnected {
+        /// Who.
+        endpoint: EndpointId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// The first packet of a track has arrived.
+    TrackStarted {
+        /// Which.
+        track: TrackId,
+    },
+    /// No packet of a track has arrived for some seconds.
+    TrackStalled {
+        /// Which.
+        track: TrackId,
+    },
+    /// A subscription now carries another layer.
+    LayerChanged {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Spatial layer, 0 the lowest.
+        spatial: u8,
+    },
+}
+
+/// Why an endpoint is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// No ICE path was found in time.
+    IceFailed,
+    /// The peer stopped giving consent (RFC 7675).
+    ConsentLost,
+    /// The handshake failed, or the certificate is not the one that was signalled.
+    DtlsFailed,
+    /// The peer closed the connection.
+    Closed,
+}

@@ -1,0 +1,1 @@
+//! RTCP: what we make, consume, forward and ignore, one file per message.
