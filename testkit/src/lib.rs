@@ -1,1 +1,20 @@
-//! Under construction.
+//! What the tests of Althing stand on, in virtual time and from a seed: never part of a product.
+//!
+//! | room | one idea |
+//! |---|---|
+//! | [`clock`] | time that passes only when a test says so |
+//! | [`rng`] | the same luck on every machine |
+//! | [`network`] | a bad network, sans-I/O: loss, bursts, delay, jitter, reordering, duplication, a slow link with a queue |
+//! | [`alloc`] | an allocator that counts, per thread |
+//!
+//! The program `relay` is the same network emulator between real browsers and a real server (UDP).
+#![deny(unsafe_code)]
+
+pub mod alloc;
+pub mod clock;
+pub mod network;
+pub mod rng;
+
+pub use clock::Clock;
+pub use network::{Chance, Link, LinkConfig, Rate};
+pub use rng::Rng;
