@@ -112,7 +112,10 @@ pub struct LayerTarget {
 
 impl LayerTarget {
     /// The best that the publisher sends.
-    pub const BEST: Self = Self { spatial: u8::MAX, temporal: u8::MAX };
+    pub const BEST: Self = Self {
+        spatial: u8::MAX,
+        temporal: u8::MAX,
+    };
 }
 
 /// A stream that we will send to an endpoint: one media section of it.

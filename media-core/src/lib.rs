@@ -11,9 +11,7 @@ pub mod stats;
 pub mod time;
 pub mod transport;
 
-pub use config::{
-    CodecParams, EndpointConfig, LayerTarget, RouterConfig, StreamIds, SubscriptionConfig, TrackConfig,
-};
+pub use config::{CodecParams, EndpointConfig, LayerTarget, RouterConfig, StreamIds, SubscriptionConfig, TrackConfig};
 pub use event::{Event, Output, Transmit};
 pub use packet::{Extension, ExtensionMap, Kind, Mid, Packet, Pt, Rid, RtpView, Ssrc};
 pub use payload::{Codec, MediaKind};

@@ -39,7 +39,11 @@ impl NtpTime {
 
     /// `self - earlier`, negative when `earlier` is later; in seconds, exact to about a microsecond.
     #[must_use]
-    #[expect(clippy::cast_possible_wrap, clippy::cast_precision_loss, reason = "a signed difference of two clocks")]
+    #[expect(
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        reason = "a signed difference of two clocks"
+    )]
     pub fn seconds_since(self, earlier: Self) -> f64 {
         self.0.wrapping_sub(earlier.0) as i64 as f64 / 4_294_967_296.0
     }

@@ -39,22 +39,49 @@ pub enum Extension {
 const ALL: [(Extension, &str); 15] = [
     (Extension::Mid, "urn:ietf:params:rtp-hdrext:sdes:mid"),
     (Extension::Rid, "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"),
-    (Extension::RepairedRid, "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"),
+    (
+        Extension::RepairedRid,
+        "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+    ),
     (Extension::AudioLevel, "urn:ietf:params:rtp-hdrext:ssrc-audio-level"),
-    (Extension::TransportCc, "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"),
-    (Extension::AbsSendTime, "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"),
-    (Extension::AbsCaptureTime, "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"),
+    (
+        Extension::TransportCc,
+        "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+    ),
+    (
+        Extension::AbsSendTime,
+        "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+    ),
+    (
+        Extension::AbsCaptureTime,
+        "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+    ),
     (
         Extension::DependencyDescriptor,
         "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
     ),
     (Extension::VideoOrientation, "urn:3gpp:video-orientation"),
-    (Extension::PlayoutDelay, "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"),
-    (Extension::VideoContentType, "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type"),
+    (
+        Extension::PlayoutDelay,
+        "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+    ),
+    (
+        Extension::VideoContentType,
+        "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
+    ),
     (Extension::TransmissionOffset, "urn:ietf:params:rtp-hdrext:toffset"),
-    (Extension::VideoTiming, "http://www.webrtc.org/experiments/rtp-hdrext/video-timing"),
-    (Extension::ColorSpace, "http://www.webrtc.org/experiments/rtp-hdrext/color-space"),
-    (Extension::VideoLayersAllocation, "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00"),
+    (
+        Extension::VideoTiming,
+        "http://www.webrtc.org/experiments/rtp-hdrext/video-timing",
+    ),
+    (
+        Extension::ColorSpace,
+        "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
+    ),
+    (
+        Extension::VideoLayersAllocation,
+        "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00",
+    ),
 ];
 
 impl Extension {
@@ -67,7 +94,9 @@ impl Extension {
     /// The extension that `uri` names, `None` for one that nobody here knows.
     #[must_use]
     pub fn from_uri(uri: &str) -> Option<Self> {
-        ALL.iter().find(|(_, known)| *known == uri).map(|(extension, _)| *extension)
+        ALL.iter()
+            .find(|(_, known)| *known == uri)
+            .map(|(extension, _)| *extension)
     }
 
     /// Whether a router passes the element on as it came, under the subscriber's id. The others are made anew per
@@ -125,12 +154,18 @@ impl ExtensionMap {
         if id == 0 {
             return None;
         }
-        ALL.iter().zip(self.ids).find(|(_, known)| *known == id).map(|((extension, _), _)| *extension)
+        ALL.iter()
+            .zip(self.ids)
+            .find(|(_, known)| *known == id)
+            .map(|((extension, _), _)| *extension)
     }
 
     /// All pairs, in the order of [`Extension`].
     pub fn iter(&self) -> impl Iterator<Item = (Extension, u8)> + '_ {
-        ALL.iter().zip(self.ids).filter(|(_, id)| *id != 0).map(|((extension, _), id)| (*extension, id))
+        ALL.iter()
+            .zip(self.ids)
+            .filter(|(_, id)| *id != 0)
+            .map(|((extension, _), id)| (*extension, id))
     }
 }
 
@@ -147,7 +182,10 @@ impl AudioLevel {
     /// Reads the extension's first byte.
     #[must_use]
     pub fn parse(element: &[u8]) -> Option<Self> {
-        element.first().map(|byte| Self { minus_dbov: byte & 0x7f, voice: byte & 0x80 != 0 })
+        element.first().map(|byte| Self {
+            minus_dbov: byte & 0x7f,
+            voice: byte & 0x80 != 0,
+        })
     }
 }
 
@@ -165,7 +203,9 @@ mod tests {
 
     #[test]
     fn maps_both_ways() {
-        let map = ExtensionMap::new().with(Extension::Mid, 4).with(Extension::AudioLevel, 1);
+        let map = ExtensionMap::new()
+            .with(Extension::Mid, 4)
+            .with(Extension::AudioLevel, 1);
         assert_eq!(map.id(Extension::Mid), Some(4));
         assert_eq!(map.id(Extension::Rid), None);
         assert_eq!(map.extension(1), Some(Extension::AudioLevel));

@@ -43,7 +43,10 @@ impl Name {
         }
         let mut bytes = [0; MAX_NAME];
         bytes[..name.len()].copy_from_slice(name);
-        Some(Self { len: u8::try_from(name.len()).ok()?, bytes })
+        Some(Self {
+            len: u8::try_from(name.len()).ok()?,
+            bytes,
+        })
     }
 
     /// The name's bytes.

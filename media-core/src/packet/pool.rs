@@ -96,7 +96,11 @@ mod tests {
                 assert_eq!(packet[..4], i.to_be_bytes(), "a held packet never changes");
             }
         }
-        assert!(seen.len() < 40, "10 000 packets of 1200 bytes touched {} slabs", seen.len());
+        assert!(
+            seen.len() < 40,
+            "10 000 packets of 1200 bytes touched {} slabs",
+            seen.len()
+        );
     }
 
     #[test]

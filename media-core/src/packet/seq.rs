@@ -10,7 +10,10 @@ pub struct SeqNo(pub u64);
 impl SeqNo {
     /// The 16 bits that go on the wire.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's sequence number")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low 16 bits are the wire's sequence number"
+    )]
     pub const fn wire(self) -> u16 {
         self.0 as u16
     }
@@ -35,7 +38,11 @@ impl SeqExtender {
         let Some(highest) = self.highest else {
             return SeqNo(0x1_0000 + u64::from(wire));
         };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "modular distance, RFC 1982")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_possible_wrap,
+            reason = "modular distance, RFC 1982"
+        )]
         let distance = wire.wrapping_sub(highest as u16) as i16;
         SeqNo(highest.saturating_add_signed(i64::from(distance)))
     }
@@ -61,7 +68,13 @@ mod tests {
     #[test]
     fn wraps_inside() {
         let mut extender = SeqExtender::default();
-        let table = [(65_534, 0x1_fffe), (65_535, 0x1_ffff), (1, 0x2_0001), (0, 0x2_0000), (65_533, 0x1_fffd)];
+        let table = [
+            (65_534, 0x1_fffe),
+            (65_535, 0x1_ffff),
+            (1, 0x2_0001),
+            (0, 0x2_0000),
+            (65_533, 0x1_fffd),
+        ];
         for (wire, extended) in table {
             assert_eq!(extender.extend(wire), SeqNo(extended), "{wire}");
         }

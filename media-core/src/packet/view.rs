@@ -78,8 +78,12 @@ impl Layout {
     /// [`ParseError`] when the header is not whole and valid.
     #[inline]
     pub fn parse(packet: &[u8]) -> Result<Self, ParseError> {
-        let Ok(end) = u16::try_from(packet.len()) else { return Err(ParseError::TooLong) };
-        let Some(fixed) = packet.first_chunk::<FIXED_HEADER>() else { return Err(ParseError::Truncated) };
+        let Ok(end) = u16::try_from(packet.len()) else {
+            return Err(ParseError::TooLong);
+        };
+        let Some(fixed) = packet.first_chunk::<FIXED_HEADER>() else {
+            return Err(ParseError::Truncated);
+        };
         if fixed[0] >> 6 != 2 {
             return Err(ParseError::Version);
         }
@@ -91,7 +95,11 @@ impl Layout {
             count: 0,
             elements: [Element::default(); MAX_EXTENSIONS],
         };
-        let payload = if fixed[0] & 0x10 == 0 { block } else { layout.parse_block(packet, block)? };
+        let payload = if fixed[0] & 0x10 == 0 {
+            block
+        } else {
+            layout.parse_block(packet, block)?
+        };
         if payload > packet.len() {
             return Err(ParseError::Truncated);
         }
@@ -108,7 +116,9 @@ impl Layout {
         };
         let start = at + 4;
         let end = start + usize::from(u16::from_be_bytes([words0, words1])) * 4;
-        let Some(block) = packet.get(..end) else { return Err(ParseError::Truncated) };
+        let Some(block) = packet.get(..end) else {
+            return Err(ParseError::Truncated);
+        };
         match (profile0, profile1) {
             (0xbe, 0xde) => self.index_one_byte(block, start)?,
             (0x10, 0x00..=0x0f) => self.index_two_byte(block, start)?,
@@ -143,7 +153,9 @@ impl Layout {
                 at += 1;
                 continue;
             }
-            let Some(&len) = block.get(at + 1) else { return Err(ParseError::Extension) };
+            let Some(&len) = block.get(at + 1) else {
+                return Err(ParseError::Extension);
+            };
             self.push(id, len, at + 2, block.len())?;
             at += 2 + usize::from(len);
         }
@@ -158,7 +170,11 @@ impl Layout {
         let Some(slot) = self.elements.get_mut(usize::from(self.count)) else {
             return Err(ParseError::TooManyExtensions);
         };
-        *slot = Element { id, len, at: u16::try_from(at).map_err(|_| ParseError::TooLong)? };
+        *slot = Element {
+            id,
+            len,
+            at: u16::try_from(at).map_err(|_| ParseError::TooLong)?,
+        };
         self.count += 1;
         Ok(())
     }
@@ -170,7 +186,9 @@ impl Layout {
     /// `packet` is shorter than its header.
     #[inline]
     pub fn trim_padding(mut self, packet: &[u8]) -> Result<Self, ParseError> {
-        let Ok(end) = u16::try_from(packet.len()) else { return Err(ParseError::TooLong) };
+        let Ok(end) = u16::try_from(packet.len()) else {
+            return Err(ParseError::TooLong);
+        };
         if end < self.payload {
             return Err(ParseError::Truncated);
         }
@@ -224,7 +242,10 @@ impl<'a> RtpView<'a> {
     /// [`ParseError`] when `bytes` is not one valid RTP packet.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Ok(Self { bytes, layout: Layout::parse(bytes)?.trim_padding(bytes)? })
+        Ok(Self {
+            bytes,
+            layout: Layout::parse(bytes)?.trim_padding(bytes)?,
+        })
     }
 
     /// Puts a layout that was parsed earlier over the same bytes; no work.
@@ -252,7 +273,10 @@ impl<'a> RtpView<'a> {
     }
 
     fn word(&self, at: usize) -> u32 {
-        self.bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |word| u32::from_be_bytes(*word))
+        self.bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk::<4>())
+            .map_or(0, |word| u32::from_be_bytes(*word))
     }
 
     /// The marker bit: for video, the last packet of a frame.
@@ -295,7 +319,9 @@ impl<'a> RtpView<'a> {
     #[must_use]
     #[inline]
     pub fn extension(&self, id: u8) -> Option<&'a [u8]> {
-        let element = self.layout.elements[..usize::from(self.layout.count)].iter().find(|e| e.id == id)?;
+        let element = self.layout.elements[..usize::from(self.layout.count)]
+            .iter()
+            .find(|e| e.id == id)?;
         let at = usize::from(element.at);
         self.bytes.get(at..at + usize::from(element.len))
     }
@@ -304,16 +330,20 @@ impl<'a> RtpView<'a> {
     #[inline]
     pub fn extensions(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a, '_> {
         let bytes = self.bytes;
-        self.layout.elements[..usize::from(self.layout.count)].iter().filter_map(move |element| {
-            let at = usize::from(element.at);
-            Some((element.id, bytes.get(at..at + usize::from(element.len))?))
-        })
+        self.layout.elements[..usize::from(self.layout.count)]
+            .iter()
+            .filter_map(move |element| {
+                let at = usize::from(element.at);
+                Some((element.id, bytes.get(at..at + usize::from(element.len))?))
+            })
     }
 
     /// The payload without padding.
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
-        self.bytes.get(self.layout.header_len()..self.layout.payload_end()).unwrap_or_default()
+        self.bytes
+            .get(self.layout.header_len()..self.layout.payload_end())
+            .unwrap_or_default()
     }
 
     /// Bytes of padding behind the payload.

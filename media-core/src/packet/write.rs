@@ -43,7 +43,14 @@ impl<'a> RtpWriter<'a> {
         } else {
             false
         };
-        Self { buffer, at: FIXED_HEADER, block: None, two_byte: false, header: 0, fits }
+        Self {
+            buffer,
+            at: FIXED_HEADER,
+            block: None,
+            two_byte: false,
+            header: 0,
+            fits,
+        }
     }
 
     /// Adds a contributing source; at most 15, before any extension.
@@ -69,7 +76,11 @@ impl<'a> RtpWriter<'a> {
         }
         if self.block.is_none() {
             self.block = Some(self.at);
-            let profile: [u8; 4] = if self.two_byte { [0x10, 0, 0, 0] } else { [0xbe, 0xde, 0, 0] };
+            let profile: [u8; 4] = if self.two_byte {
+                [0x10, 0, 0, 0]
+            } else {
+                [0xbe, 0xde, 0, 0]
+            };
             self.put(&profile);
         }
         if self.two_byte {

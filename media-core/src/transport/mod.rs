@@ -1,6 +1,38 @@
 //! Datagram in, RTP and RTCP out, and back: ICE, DTLS and SRTP, or plain RTP.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | [`description`] | what two peers tell each other in SDP |
+//! | [`candidate`] | one way to reach a peer, as SDP writes it |
+//! | [`certificate`] | our DTLS identity |
+//! | [`stun`] | whose is this binding request? |
+//! | [`sdes`] | SRTP keys in SDP |
+//! | [`webrtc`] | ICE, DTLS and SRTP put together |
+//! | [`plain`] | RTP on a socket of its own |
+
+pub mod candidate;
+pub mod certificate;
+pub mod description;
+pub mod plain;
+pub mod sdes;
+pub mod stun;
+pub mod webrtc;
 
 use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::event::{DisconnectReason, Transmit};
+use crate::packet::{Kind, Layout, SeqNo};
+use crate::stats::DropReason;
+
+pub use candidate::{Candidate, CandidateError, CandidateKind, TcpType};
+pub use certificate::{Certificate, CertificateError};
+pub use description::{
+    Fingerprint, FingerprintHash, IceCreds, LocalDescription, RemoteDescription, RemoteError, Setup,
+};
+pub use plain::{Plain, PlainConfig, PlainKeys, PlainRtcp};
+pub use sdes::SdesKey;
+pub use webrtc::{IceRole, WebRtc, WebRtcConfig};
 
 /// What carries a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,14 +67,199 @@ pub enum SrtpProfile {
     Aes128CmSha1_80,
 }
 
-/// A DTLS identity: certificate and private key. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Certificate;
+/// A version of DTLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum DtlsVersion {
+    /// RFC 6347.
+    V1_2,
+    /// RFC 9147.
+    V1_3,
+}
 
-/// How a WebRTC endpoint starts.
-#[derive(Debug, Clone)]
-pub struct WebRtcConfig;
+/// Something that happened to a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportEvent {
+    /// There is a path and the media keys are there; once in the life of a transport.
+    Connected {
+        /// The protection, `None` for plain RTP without keys.
+        profile: Option<SrtpProfile>,
+    },
+    /// The path for sending was chosen or has changed.
+    RouteChanged(Route),
+    /// Nothing will flow any more; the last event.
+    Disconnected(DisconnectReason),
+}
 
-/// How a plain RTP endpoint starts.
-#[derive(Debug, Clone)]
-pub struct PlainConfig;
+/// Longest trailer that sealing adds to RTP, in bytes: the tag of AES-GCM.
+pub const MAX_RTP_TRAILER: usize = 16;
+/// Longest trailer that sealing adds to RTCP, in bytes: the tag of AES-GCM and the SRTCP index.
+pub const MAX_RTCP_TRAILER: usize = 20;
+
+/// How the packets of one endpoint are carried: one interface for all kinds.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is boxed")]
+pub enum Transport {
+    /// ICE, DTLS, SRTP.
+    WebRtc(Box<WebRtc>),
+    /// RTP on a socket of its own.
+    Plain(Plain),
+}
+
+impl Transport {
+    /// Takes a STUN datagram. `Ok` means that the sender knows our password (or answers our check): the caller may
+    /// now bind `route.remote` to this endpoint.
+    ///
+    /// # Errors
+    /// The reason to count it under.
+    pub fn handle_stun(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.handle_stun(now, route, datagram),
+            Self::Plain(_) => Err(DropReason::UnknownProtocol),
+        }
+    }
+
+    /// Takes a DTLS datagram from a route that ICE has checked.
+    ///
+    /// # Errors
+    /// The reason to count it under.
+    pub fn handle_dtls(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.handle_dtls(now, route, datagram),
+            Self::Plain(_) => Err(DropReason::UnknownProtocol),
+        }
+    }
+
+    /// Authenticates and decrypts an RTP packet from `datagram` into `out`, header included; the length of the
+    /// plaintext packet.
+    ///
+    /// `layout` is that of the ciphertext. No allocation after the first packet of an SSRC; no copy beyond the one
+    /// that decryption is.
+    ///
+    /// # Errors
+    /// The reason to count it under; `out` is then undefined.
+    pub fn open_rtp(
+        &mut self,
+        now: Instant,
+        route: Route,
+        layout: &Layout,
+        datagram: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, DropReason> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.open_rtp(now, route, layout, datagram, out),
+            Self::Plain(plain) => plain.open_rtp(now, route, layout, datagram, out),
+        }
+    }
+
+    /// Authenticates and decrypts an RTCP datagram in place; the length of the plaintext.
+    ///
+    /// # Errors
+    /// The reason to count it under; `datagram` is then undefined.
+    pub fn open_rtcp(&mut self, now: Instant, route: Route, datagram: &mut [u8]) -> Result<usize, DropReason> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.open_rtcp(now, route, datagram),
+            Self::Plain(plain) => plain.open_rtcp(now, route, datagram),
+        }
+    }
+
+    /// Seals the RTP packet `buf[..len]` in place, whose header is `buf[..header_len]`; the length of the datagram.
+    ///
+    /// `seq` is the extended number of the packet: see [`srtp`](self) for how it gives the rollover counter. `None`
+    /// when there are no keys yet or `buf` has less than [`MAX_RTP_TRAILER`] bytes behind `len`. No allocation.
+    pub fn seal_rtp(&mut self, buf: &mut [u8], header_len: usize, len: usize, seq: SeqNo) -> Option<usize> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.seal_rtp(buf, header_len, len, seq),
+            Self::Plain(plain) => plain.seal_rtp(buf, header_len, len, seq),
+        }
+    }
+
+    /// Seals the compound RTCP packet `buf[..len]` in place; the length of the datagram.
+    ///
+    /// `None` when there are no keys yet or `buf` has less than [`MAX_RTCP_TRAILER`] bytes behind `len`.
+    pub fn seal_rtcp(&mut self, buf: &mut [u8], len: usize) -> Option<usize> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.seal_rtcp(buf, len),
+            Self::Plain(plain) => plain.seal_rtcp(buf, len),
+        }
+    }
+
+    /// Writes the next STUN or DTLS datagram into `buf` (at least 1500 bytes); poll until `None`.
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.poll_transmit(now, buf),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// What has happened; poll until `None`.
+    pub fn poll_event(&mut self) -> Option<TransportEvent> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.poll_event(),
+            Self::Plain(plain) => plain.poll_event(),
+        }
+    }
+
+    /// Does what is due at `now`; a call too early or too late is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.handle_timeout(now),
+            Self::Plain(_) => {}
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called; changes with every other call.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.next_timeout(),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// Ends the session: a last poll gives the DTLS `close_notify`; nothing is sealed or opened afterwards.
+    pub fn close(&mut self, now: Instant) {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.close(now),
+            Self::Plain(plain) => plain.close(),
+        }
+    }
+
+    /// Where a datagram of `kind` is sent now; `None` before there is a path. RTP and RTCP differ only on plain
+    /// transports without multiplexing.
+    #[must_use]
+    pub fn route(&self, kind: Kind) -> Option<Route> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.route(),
+            Self::Plain(plain) => plain.route(kind),
+        }
+    }
+
+    /// Whether media can flow.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.is_connected(),
+            Self::Plain(plain) => plain.is_connected(),
+        }
+    }
+
+    /// The protection, `None` before it is negotiated and for plain RTP without keys.
+    #[must_use]
+    pub fn profile(&self) -> Option<SrtpProfile> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.profile(),
+            Self::Plain(plain) => plain.profile(),
+        }
+    }
+
+    /// The version of DTLS, `None` before it is negotiated and for plain RTP.
+    #[must_use]
+    pub fn dtls_version(&self) -> Option<DtlsVersion> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.dtls_version(),
+            Self::Plain(_) => None,
+        }
+    }
+}
