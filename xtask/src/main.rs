@@ -1,2 +1,70 @@
-//! Under construction.
-fn main() {}
+//! The project's commands: `cargo xtask test | e2e | bench | fuzz | setup`.
+//!
+//! What CI does is what a person runs by hand: `cargo xtask test`, or one part of it with `--only STEP`.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    reason = "talking to the person at the terminal is this program's job"
+)]
+
+mod process;
+mod setup;
+mod steps;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every check: format, lints, tests, documentation, fuzz smoke, browsers. Installs what is missing.
+    Test {
+        /// Run only this step (may be given several times).
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+        /// List the steps and stop.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Run the browser tests whose name contains one of the words (all of them, without words).
+    E2e {
+        /// Parts of names of scenarios.
+        words: Vec<String>,
+    },
+    /// Run the benchmarks; what follows `--` goes to `cargo bench`.
+    Bench {
+        /// Arguments for `cargo bench`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Install what the tests need: browsers, ffmpeg, Node, Python, and their packages.
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let good = match Arguments::parse().command {
+        Command::Test { list: true, .. } => test::list(),
+        Command::Test { only, .. } => test::run(&only),
+        Command::E2e { words } => test::browsers(&words),
+        Command::Bench { arguments } => test::bench(&arguments),
+        Command::Setup => match setup::install() {
+            Ok(()) => true,
+            Err(problem) => {
+                println!("{problem}");
+                false
+            }
+        },
+    };
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,28 @@
+// Serves the harness's own page scripts on loopback, with an empty page at `/`, for what needs no conference server.
+
+import { createServer } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const PAGE = fileURLToPath(new URL('../page', import.meta.url));
+
+/** Starts it on a free port; `t` closes it. Gives its address. */
+export async function serveFiles(t) {
+  const server = createServer(async (request, response) => {
+    const name = basename(new URL(request.url, 'http://localhost').pathname);
+    if (!name) return response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>test</title><link rel="icon" href="data:,"><body>');
+    try {
+      const text = await readFile(join(PAGE, name));
+      response.writeHead(200, { 'content-type': 'text/javascript', 'access-control-allow-origin': '*' }).end(text);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  t.defer(() => new Promise((done) => {
+    server.closeAllConnections();
+    server.close(done);
+  }));
+  return `http://localhost:${server.address().port}`;
+}

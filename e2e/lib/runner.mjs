@@ -1,0 +1,118 @@
+// A small test runner: scenarios run one after another, each with a time bound and a list of things to close.
+//
+// Prints one line per scenario, and as its last line the counts that `cargo xtask` reads:
+// `e2e result: N passed; N failed; N skipped`.
+
+const scenarios = [];
+
+/** Registers a scenario: `body(t)` throws when something is wrong. `seconds` bounds it, closing included. */
+export function scenario(name, { seconds = 60, skip = false } = {}, body) {
+  scenarios.push({ name, seconds, skip, body });
+}
+
+/** What a scenario is given. */
+class Test {
+  #closers = [];
+  notes = [];
+  figures = {};
+
+  /** Runs `close` when the scenario is over, in the opposite order of the calls. */
+  defer(close) {
+    this.#closers.push(close);
+  }
+
+  /** Something that is worth reading when the scenario fails. */
+  note(text) {
+    if (this.notes.length < 200) this.notes.push(text);
+  }
+
+  /** A measured figure, printed beside the result. */
+  measured(name, value) {
+    this.figures[name] = value;
+  }
+
+  async close() {
+    for (const close of this.#closers.reverse()) {
+      try {
+        await bounded(Promise.resolve(close()), 10_000, 'closing');
+      } catch (error) {
+        this.note(`while closing: ${error.message}`);
+      }
+    }
+    this.#closers = [];
+  }
+}
+
+/** Fails when `promise` takes longer than `ms`. */
+export async function bounded(promise, ms, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took longer than ${ms / 1000} s`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits until `check()` gives something true, and gives it back. */
+export async function until(what, check, ms = 10_000, every = 50) {
+  const end = performance.now() + ms;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (performance.now() > end) throw new Error(`not within ${ms / 1000} s: ${what}`);
+    await sleep(every);
+  }
+}
+
+/** Waits. */
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Fails with `text` unless `fact`. */
+export function check(fact, text) {
+  if (!fact) throw new Error(text);
+}
+
+/** Runs all scenarios whose name contains one of `words` (all, without words). Gives the exit code. */
+export async function runAll(words) {
+  let passed = 0;
+  let failed = 0;
+  let skipped = 0;
+  for (const { name, seconds, skip, body } of scenarios) {
+    if (words.length > 0 && !words.some((word) => name.includes(word))) continue;
+    const why = typeof skip === 'function' ? skip() : skip;
+    if (why) {
+      skipped += 1;
+      console.log(`skip  ${name} (${why})`);
+      continue;
+    }
+    const t = new Test();
+    const start = performance.now();
+    let problem;
+    try {
+      await bounded(body(t), seconds * 1000, 'the scenario');
+    } catch (error) {
+      problem = error;
+    }
+    await t.close();
+    const took = ((performance.now() - start) / 1000).toFixed(1);
+    const figures = Object.entries(t.figures).map(([key, value]) => `${key} ${round(value)}`).join(', ');
+    console.log(`${problem ? 'FAIL' : 'ok  '}  ${name} (${took} s)${figures ? ': ' + figures : ''}`);
+    if (problem) {
+      failed += 1;
+      console.log(`      ${String(problem.stack ?? problem).split('\n').slice(0, 6).join('\n      ')}`);
+      for (const note of t.notes.slice(-40)) console.log(`      | ${note}`);
+    } else {
+      passed += 1;
+    }
+  }
+  console.log(`e2e result: ${passed} passed; ${failed} failed; ${skipped} skipped`);
+  return failed > 0 || passed === 0 ? 1 : 0;
+}
+
+function round(value) {
+  if (typeof value !== 'number') return value;
+  return Number.isInteger(value) ? value : Number(value.toFixed(3));
+}

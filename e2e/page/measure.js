@@ -1,0 +1,134 @@
+// Runs inside a browser page: what a watcher sees and hears, measured from outside the connection.
+
+/** Follows the pictures that a video element really shows: counts them and keeps the longest gaps between two. */
+export class FrameClock {
+  constructor(video) {
+    this.video = video;
+    this.reset();
+    const onFrame = (now) => {
+      if (this.stopped) return;
+      if (this.last !== undefined) this.gaps.push(now - this.last);
+      this.first ??= now;
+      this.last = now;
+      this.frames += 1;
+      video.requestVideoFrameCallback(onFrame);
+    };
+    video.requestVideoFrameCallback(onFrame);
+  }
+
+  reset() {
+    this.frames = 0;
+    this.gaps = [];
+    this.last = undefined;
+    this.first = undefined;
+  }
+
+  /** Frames shown, longest gap in ms (up to now included), size of the picture. */
+  read() {
+    const tail = this.last === undefined ? Infinity : performance.now() - this.last;
+    return {
+      frames: this.frames,
+      longestGap: Math.max(tail, ...this.gaps),
+      width: this.video.videoWidth,
+      height: this.video.videoHeight,
+      firstAt: this.first,
+    };
+  }
+}
+
+/** All statistics of a connection as plain objects. */
+export async function allStats(pc) {
+  return [...(await pc.getStats()).values()].map((stat) => ({ ...stat }));
+}
+
+/** What matters about receiving: one object with counters of sound and picture and the protection in use. */
+export async function receiving(pc) {
+  const stats = await allStats(pc);
+  const inbound = (kind) => stats.find((s) => s.type === 'inbound-rtp' && (s.kind ?? s.mediaType) === kind);
+  const video = inbound('video');
+  const audio = inbound('audio');
+  const transport = stats.find((s) => s.type === 'transport');
+  const pair = stats.find((s) => s.type === 'candidate-pair' && (s.id === transport?.selectedCandidatePairId || (s.nominated && s.state === 'succeeded')));
+  const local = stats.find((s) => s.id === pair?.localCandidateId);
+  const codec = (s) => stats.find((c) => c.id === s?.codecId)?.mimeType;
+  return {
+    framesDecoded: video?.framesDecoded ?? 0,
+    framesReceived: video?.framesReceived ?? 0,
+    framesDropped: video?.framesDropped ?? 0,
+    keyFramesDecoded: video?.keyFramesDecoded,
+    width: video?.frameWidth,
+    height: video?.frameHeight,
+    freezeCount: video?.freezeCount,
+    totalFreezesDuration: video?.totalFreezesDuration,
+    nackCount: video?.nackCount,
+    pliCount: video?.pliCount,
+    packetsLost: video?.packetsLost,
+    videoPackets: video?.packetsReceived ?? 0,
+    retransmitted: video?.retransmittedPacketsReceived,
+    videoBytes: video?.bytesReceived ?? 0,
+    videoPlayout: video?.estimatedPlayoutTimestamp,
+    audioPlayout: audio?.estimatedPlayoutTimestamp,
+    audioPackets: audio?.packetsReceived ?? 0,
+    audioLevel: audio?.audioLevel,
+    audioEnergy: audio?.totalAudioEnergy,
+    concealed: audio?.concealedSamples,
+    samples: audio?.totalSamplesReceived,
+    videoCodec: codec(video),
+    audioCodec: codec(audio),
+    srtpCipher: transport?.srtpCipher,
+    dtlsCipher: transport?.dtlsCipher,
+    tlsVersion: transport?.tlsVersion,
+    dtlsState: transport?.dtlsState,
+    protocol: local?.protocol,
+  };
+}
+
+/** What matters about sending: one row per encoding. */
+export async function sending(pc) {
+  const stats = await allStats(pc);
+  return stats.filter((s) => s.type === 'outbound-rtp').map((s) => ({
+    kind: s.kind ?? s.mediaType,
+    rid: s.rid,
+    active: s.active,
+    packets: s.packetsSent,
+    bytes: s.bytesSent,
+    frames: s.framesSent,
+    width: s.frameWidth,
+    height: s.frameHeight,
+    pli: s.pliCount ?? 0,
+    fir: s.firCount ?? 0,
+    nack: s.nackCount ?? 0,
+    keyFrames: s.keyFramesEncoded,
+    codec: stats.find((c) => c.id === s.codecId)?.mimeType,
+  }));
+}
+
+/**
+ * How loud the received sound is over `ms`: root mean square, 0 to 1; `undefined` when nothing was played.
+ * Read from the statistics: an AudioContext never starts in a Firefox without an audio device.
+ */
+export async function loudness(pc, ms = 1500) {
+  const sound = async () => (await allStats(pc)).find((s) => s.type === 'inbound-rtp' && (s.kind ?? s.mediaType) === 'audio');
+  const before = await sound();
+  await new Promise((done) => setTimeout(done, ms));
+  const after = await sound();
+  const duration = (after?.totalSamplesDuration ?? 0) - (before?.totalSamplesDuration ?? 0);
+  const energy = (after?.totalAudioEnergy ?? 0) - (before?.totalAudioEnergy ?? 0);
+  return duration > 0 ? Math.sqrt(energy / duration) : undefined;
+}
+
+/**
+ * How far sound and picture are apart when played, in ms; positive when the picture is late. Median of ten reads.
+ * A receiver knows it only after a sender report of both, so this waits up to `patience` ms for them; `undefined` without.
+ */
+export async function skew(pc, patience = 10_000) {
+  const found = [];
+  const end = performance.now() + patience;
+  while (found.length < 10 && performance.now() < end) {
+    const { audioPlayout, videoPlayout } = await receiving(pc);
+    if (audioPlayout && videoPlayout) found.push(audioPlayout - videoPlayout);
+    await new Promise((done) => setTimeout(done, 200));
+  }
+  found.sort((a, b) => a - b);
+  return found.length > 0 ? found[found.length >> 1] : undefined;
+}
