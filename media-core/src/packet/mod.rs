@@ -12,7 +12,7 @@
 //! | [`extension`] | which extension has which id, and what its bytes mean |
 //! | [`pool`] | where received packets live |
 //! | [`shared`] | a received packet, immutable and shared |
-//! | [`write`] | the subscriber's own header in front of a shared payload |
+//! | [`write`](mod@write) | the subscriber's own header in front of a shared payload |
 
 pub mod demux;
 pub mod extension;
