@@ -5,6 +5,7 @@
 //! | [`clock`] | time that passes only when a test says so |
 //! | [`rng`] | the same luck on every machine |
 //! | [`network`] | a bad network, sans-I/O: loss, bursts, delay, jitter, reordering, duplication, a slow link with a queue |
+//! | [`peer`] | participants in the test's own process: synthetic cameras, critical viewers |
 //! | [`alloc`] | an allocator that counts, per thread |
 //!
 //! The program `relay` is the same network emulator between real browsers and a real server (UDP).
@@ -13,8 +14,10 @@
 pub mod alloc;
 pub mod clock;
 pub mod network;
+pub mod peer;
 pub mod rng;
 
 pub use clock::Clock;
 pub use network::{Chance, Link, LinkConfig, Rate};
+pub use peer::Peer;
 pub use rng::Rng;

@@ -1,0 +1,418 @@
+//! One outgoing track of a peer: packets from frames, names until they are known, retransmissions, keyframes on demand,
+//! sender reports.
+//!
+//! RFC 3550 §5, §6.4.1, RFC 4588 (RTX), RFC 8852 (RID), RFC 9143 (MID), RFC 7741, RFC 7587. It does not pace and does
+//! not listen to any estimate of bandwidth.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use althing_media_core::config::{MAX_ENCODINGS, TrackConfig};
+use althing_media_core::packet::extension::ExtensionMap;
+use althing_media_core::packet::{Extension, Mid, Rid, RtpWriter, Ssrc};
+use althing_media_core::rtcp::{SenderInfo, sdes, sr};
+use althing_media_core::time::{RtpTime, WallClock};
+use althing_media_core::{CodecParams, MediaKind, StreamIds};
+
+use super::body::{Body, MIN_BODY};
+use super::source::{Beat, Frame, FrameSource, Pattern};
+use super::vp8::Vp8;
+use crate::rng::Rng;
+
+/// Packets kept for retransmission, of each encoding.
+const HISTORY: usize = 1024;
+/// Largest header and payload that is written.
+const MAX_PACKET: usize = 1500;
+/// First byte of an Opus payload: 20 ms, stereo, fullband (RFC 6716 §3.1).
+const OPUS_TOC: u8 = 0xfc;
+
+/// What a peer sends as one track.
+#[derive(Debug, Clone)]
+pub struct SendConfig {
+    /// The media section; `None` on a plain transport.
+    pub mid: Option<Mid>,
+    /// VP8 or Opus: what the packets are shaped like follows from `pattern`.
+    pub codec: CodecParams,
+    /// The ids of the header extensions; those that are not here are not sent.
+    pub extensions: ExtensionMap,
+    /// How frames come.
+    pub pattern: Pattern,
+    /// One, or the encodings of simulcast, the lowest first.
+    pub encodings: Vec<EncodingConfig>,
+    /// The RTCP CNAME.
+    pub cname: String,
+}
+
+/// One encoding.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodingConfig {
+    /// Its name, with simulcast.
+    pub rid: Option<Rid>,
+    /// Its SSRCs.
+    pub stream: StreamIds,
+}
+
+impl SendConfig {
+    /// What the router has to be told about this track: with SSRCs when there are no names to tell streams by.
+    #[must_use]
+    pub fn track(&self) -> TrackConfig {
+        let named = self.extensions.id(Extension::Mid).is_some() && self.mid.is_some();
+        let encodings = self.encodings.iter().take(MAX_ENCODINGS);
+        TrackConfig {
+            mid: self.mid,
+            kind: self.codec.codec.kind(),
+            codecs: vec![self.codec],
+            extensions: self.extensions,
+            rids: encodings.clone().filter_map(|encoding| encoding.rid).collect(),
+            streams: if named {
+                <_>::default()
+            } else {
+                encodings.map(|encoding| encoding.stream).collect()
+            },
+            nack: self.codec.rtx.is_some(),
+            transport_cc: self.extensions.id(Extension::TransportCc).is_some(),
+        }
+    }
+}
+
+/// What was sent of one encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SendStats {
+    /// Media packets, without retransmissions.
+    pub packets: u32,
+    /// Their payload bytes.
+    pub octets: u32,
+    /// Frames.
+    pub frames: u32,
+    /// Of those, keyframes.
+    pub keyframes: u32,
+    /// Packets that somebody asked for again.
+    pub nacked: u32,
+    /// Retransmissions.
+    pub retransmitted: u32,
+    /// Keyframe requests that came.
+    pub keyframe_requests: u32,
+    /// Report blocks about it that came.
+    pub reports: u32,
+}
+
+/// Sends one track.
+#[derive(Debug)]
+pub struct Sender {
+    config: SendConfig,
+    beat: Beat,
+    encodings: Vec<EncodingState>,
+    muted: bool,
+}
+
+#[derive(Debug)]
+struct EncodingState {
+    index: u8,
+    config: EncodingConfig,
+    source: FrameSource,
+    start: Instant,
+    next_seq: u16,
+    next_rtx_seq: u16,
+    timestamp_offset: u32,
+    picture_id: u16,
+    tl0_pic_idx: u8,
+    active: bool,
+    history: VecDeque<Sent>,
+    stats: SendStats,
+}
+
+#[derive(Debug)]
+struct Sent {
+    seq: u16,
+    marker: bool,
+    timestamp: u32,
+    payload: Vec<u8>,
+}
+
+impl Sender {
+    /// Starts at `now` with a keyframe; the numbers that RFC 3550 wants random come from `rng`.
+    #[must_use]
+    pub fn new(now: Instant, config: SendConfig, rng: &mut Rng) -> Self {
+        let encodings = (0..).zip(&config.encodings).map(|(index, encoding)| EncodingState {
+            index,
+            config: *encoding,
+            source: FrameSource::new(config.pattern, index, rng.fork()),
+            start: now,
+            next_seq: rng.next_u16(),
+            next_rtx_seq: rng.next_u16(),
+            timestamp_offset: rng.next_u32(),
+            picture_id: rng.next_u16() & 0x7fff,
+            tl0_pic_idx: u8::try_from(rng.below(256)).unwrap_or(0),
+            active: true,
+            history: VecDeque::new(),
+            stats: SendStats::default(),
+        });
+        Self {
+            encodings: encodings.collect(),
+            beat: Beat::new(now, config.pattern.every()),
+            config,
+            muted: false,
+        }
+    }
+
+    /// How it was made.
+    #[must_use]
+    pub fn config(&self) -> &SendConfig {
+        &self.config
+    }
+
+    /// What was sent of `encoding`; nothing for one that is not there.
+    #[must_use]
+    pub fn stats(&self, encoding: usize) -> SendStats {
+        self.encodings
+            .get(encoding)
+            .map(|encoding| encoding.stats)
+            .unwrap_or_default()
+    }
+
+    /// Stops or starts all frames, as a muted camera does.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// Stops or starts one encoding, as a browser does when its uplink is too slow. It starts with a keyframe.
+    pub fn set_active(&mut self, encoding: usize, active: bool) {
+        if let Some(encoding) = self.encodings.get_mut(encoding) {
+            encoding.active = active;
+            encoding.source.request_keyframe();
+        }
+    }
+
+    /// The first frame comes now.
+    pub fn start(&mut self, now: Instant) {
+        self.beat = Beat::new(now, self.config.pattern.every());
+    }
+
+    /// When the next frame is due.
+    #[must_use]
+    pub fn next_timeout(&self) -> Instant {
+        self.beat.next_timeout()
+    }
+
+    /// Makes the packets of all frames that are due.
+    pub fn handle_timeout(&mut self, now: Instant, wire: &mut Wire) {
+        loop {
+            let due = self.beat.next_timeout();
+            let Some(number) = self.beat.take_due(now) else { return };
+            if self.muted {
+                continue;
+            }
+            for encoding in self.encodings.iter_mut().filter(|encoding| encoding.active) {
+                let frame = encoding.source.next_frame(number);
+                encoding.send_frame(&self.config, due, frame, wire);
+            }
+        }
+    }
+
+    /// Somebody misses packets of one of our streams.
+    pub fn on_nack(&mut self, media: Ssrc, lost: impl Iterator<Item = u16>, wire: &mut Wire) {
+        if let Some(encoding) = self.encodings.iter_mut().find(|e| e.config.stream.ssrc == media) {
+            lost.for_each(|seq| encoding.retransmit(&self.config, seq, wire));
+        }
+    }
+
+    /// Somebody wants a keyframe of one of our streams.
+    pub fn on_keyframe_request(&mut self, media: Ssrc) {
+        if let Some(encoding) = self.encodings.iter_mut().find(|e| e.config.stream.ssrc == media) {
+            encoding.stats.keyframe_requests += 1;
+            encoding.source.request_keyframe();
+        }
+    }
+
+    /// Somebody has received our stream: its names need not be sent any more.
+    pub fn on_report(&mut self, media: Ssrc) {
+        if let Some(encoding) = self.encodings.iter_mut().find(|e| e.config.stream.ssrc == media) {
+            encoding.stats.reports += 1;
+        }
+    }
+
+    /// Sender reports of all streams that have sent, each with its CNAME.
+    pub fn report(&self, now: Instant, wire: &mut Wire) {
+        let clock = self.config.codec.codec.clock_rate();
+        for encoding in self.encodings.iter().filter(|encoding| encoding.stats.packets > 0) {
+            let info = SenderInfo {
+                ssrc: encoding.config.stream.ssrc,
+                ntp: wire.wall.ntp(now),
+                rtp: RtpTime(encoding.timestamp(clock, now)),
+                packets: encoding.stats.packets,
+                octets: encoding.stats.octets,
+            };
+            wire.push(|buf| {
+                let len = sr::write(buf, &info, &[])?;
+                Some(len + sdes::write_cname(buf.get_mut(len..)?, info.ssrc, &self.config.cname)?)
+            });
+        }
+    }
+}
+
+impl EncodingState {
+    fn timestamp(&self, clock: u32, at: Instant) -> u32 {
+        let units = RtpTime::units(at.saturating_duration_since(self.start), clock);
+        self.timestamp_offset.wrapping_add(units)
+    }
+
+    fn send_frame(&mut self, config: &SendConfig, captured: Instant, frame: Frame, wire: &mut Wire) {
+        let timestamp = self.timestamp(config.codec.codec.clock_rate(), captured);
+        self.stats.frames += 1;
+        self.stats.keyframes += u32::from(frame.keyframe);
+        self.picture_id = (self.picture_id + 1) & 0x7fff;
+        self.tl0_pic_idx = self.tl0_pic_idx.wrapping_add(u8::from(frame.temporal == 0));
+        let packet_bytes = match config.pattern {
+            Pattern::Video(video) => video.packet_bytes,
+            Pattern::Audio(_) => usize::MAX,
+        };
+        let count = u16::try_from(frame.bytes.div_ceil(packet_bytes).max(1)).unwrap_or(u16::MAX);
+        let len = (frame.bytes / usize::from(count)).max(MIN_BODY);
+        let captured = u64::try_from((wire.wall.ntp(captured).0 as u128 * 1_000_000) >> 32).unwrap_or(0);
+        for index in 0..count {
+            let Frame {
+                number,
+                reference,
+                temporal,
+                ..
+            } = frame;
+            let body = Body {
+                encoding: self.index,
+                temporal,
+                frame: number,
+                reference,
+                index,
+                count,
+                captured,
+            };
+            let mut payload = Vec::with_capacity(len + 20);
+            if config.codec.codec.kind() == MediaKind::Video {
+                let vp8 = Vp8 {
+                    start: index == 0,
+                    non_reference: frame.non_reference,
+                    picture_id: self.picture_id,
+                    tl0_pic_idx: self.tl0_pic_idx,
+                    tid: temporal,
+                    sync: frame.sync,
+                    keyframe: frame.keyframe && index == 0,
+                };
+                vp8.write(&body, len, &mut payload);
+            } else {
+                payload.push(OPUS_TOC);
+                body.write(len, &mut payload);
+            }
+            let marker = config.codec.codec.kind() == MediaKind::Video && index + 1 == count;
+            let sent = Sent {
+                seq: self.next_seq,
+                marker,
+                timestamp,
+                payload,
+            };
+            self.send(config, &sent, None, wire);
+            self.next_seq = self.next_seq.wrapping_add(1);
+            self.stats.packets += 1;
+            self.stats.octets += u32::try_from(sent.payload.len()).unwrap_or(0);
+            if self.history.len() >= HISTORY {
+                self.history.pop_front();
+            }
+            self.history.push_back(sent);
+        }
+    }
+
+    fn retransmit(&mut self, config: &SendConfig, seq: u16, wire: &mut Wire) {
+        self.stats.nacked += 1;
+        let Some(rtx) = self.config.stream.rtx.zip(config.codec.rtx) else {
+            return;
+        };
+        let Some(sent) = self.history.iter().find(|sent| sent.seq == seq) else {
+            return;
+        };
+        self.send(config, sent, Some(rtx.0), wire);
+        self.next_rtx_seq = self.next_rtx_seq.wrapping_add(1);
+        self.stats.retransmitted += 1;
+    }
+
+    /// Writes `sent`, as a retransmission on the stream `rtx` if there is one.
+    fn send(&self, config: &SendConfig, sent: &Sent, rtx: Option<Ssrc>, wire: &mut Wire) {
+        let transport_seq = wire.take_transport_seq();
+        let named = self.stats.reports == 0;
+        wire.push(|buf| {
+            let (pt, seq, ssrc) = match (rtx, config.codec.rtx) {
+                (Some(ssrc), Some(pt)) => (pt, self.next_rtx_seq, ssrc),
+                _ => (config.codec.pt, sent.seq, self.config.stream.ssrc),
+            };
+            let mut writer = RtpWriter::new(buf, pt, sent.marker, seq, sent.timestamp, ssrc);
+            let mut extension = |which, bytes: &[u8]| {
+                if let Some(id) = config.extensions.id(which) {
+                    writer.extension(id, bytes);
+                }
+            };
+            if let Some(mid) = config.mid.filter(|_| named) {
+                extension(Extension::Mid, mid.0.as_bytes());
+            }
+            if let Some(rid) = self.config.rid.filter(|_| named) {
+                let which = if rtx.is_some() {
+                    Extension::RepairedRid
+                } else {
+                    Extension::Rid
+                };
+                extension(which, rid.0.as_bytes());
+            }
+            if let Pattern::Audio(audio) = config.pattern {
+                extension(Extension::AudioLevel, &[0x80 | audio.minus_dbov & 0x7f]);
+            }
+            extension(Extension::TransportCc, &transport_seq.to_be_bytes());
+            if rtx.is_some() {
+                writer.payload(&sent.seq.to_be_bytes());
+            }
+            writer.payload(&sent.payload);
+            writer.finish().map(|(_, len)| len)
+        });
+    }
+}
+
+/// Plaintext packets on their way out, and what all streams of a peer share.
+#[derive(Debug)]
+pub struct Wire {
+    /// Our wall clock.
+    pub wall: WallClock,
+    packets: VecDeque<Vec<u8>>,
+    transport_seq: u16,
+}
+
+impl Wire {
+    /// Nothing on its way.
+    #[must_use]
+    pub fn new(wall: WallClock) -> Self {
+        Self {
+            wall,
+            packets: VecDeque::new(),
+            transport_seq: 0,
+        }
+    }
+
+    /// Adds what `write` writes; nothing when that does not fit.
+    pub fn push(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        let mut packet = vec![0; MAX_PACKET];
+        if let Some(len) = write(&mut packet) {
+            packet.truncate(len);
+            self.packets.push_back(packet);
+        }
+    }
+
+    /// The oldest packet.
+    pub fn pop(&mut self) -> Option<Vec<u8>> {
+        self.packets.pop_front()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    fn take_transport_seq(&mut self) -> u16 {
+        self.transport_seq = self.transport_seq.wrapping_add(1);
+        self.transport_seq
+    }
+}
