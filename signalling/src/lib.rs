@@ -1,1 +1,3 @@
-//! Under construction.
+//! Rooms, session descriptions, access tokens, WHIP and WHEP (the latter under construction).
+#![forbid(unsafe_code)]
+pub mod sdp;

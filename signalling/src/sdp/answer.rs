@@ -1,0 +1,248 @@
+//! The answerer: what of an offer is accepted.
+//!
+//! RFC 9429 §5.3.1 (answers), RFC 9143 §7.3 (BUNDLE), RFC 8853 §5.3 (simulcast), RFC 8285 §6 (extensions), RFC 8842
+//! §5.3 (DTLS role). All media share one transport: a section outside of the BUNDLE group is rejected, and so is what is
+//! no media. An extension keeps the id that the offerer gave it. We are the DTLS server whenever we may choose.
+
+use althing_media_core::config::MAX_ENCODINGS;
+use althing_media_core::transport::{RemoteDescription, Setup};
+use althing_media_core::{Extension, ExtensionMap, Rid};
+
+use super::agreement::{Agreed, Agreement, NegotiationError, Outgoing, Role};
+use super::codec::{Codecs, Format, rtx_of};
+use super::description::{Description, Direction, ExtensionLine, Section};
+use super::simulcast::{RidDirection, order_lowest_first};
+
+/// Extensions that we understand in what we receive.
+const RECEIVED: [Extension; 12] = [
+    Extension::Mid,
+    Extension::Rid,
+    Extension::RepairedRid,
+    Extension::AudioLevel,
+    Extension::TransportCc,
+    Extension::AbsSendTime,
+    Extension::AbsCaptureTime,
+    Extension::DependencyDescriptor,
+    Extension::VideoOrientation,
+    Extension::PlayoutDelay,
+    Extension::VideoContentType,
+    Extension::ColorSpace,
+];
+
+/// Extensions that describe encodings of a sender: we send one stream per section.
+const ONLY_RECEIVED: [Extension; 2] = [Extension::Rid, Extension::RepairedRid];
+
+/// Feedback that we give and take. REMB is not among them: transport-wide feedback replaces it.
+const FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
+
+/// What we would like to do with one section of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wish {
+    /// Not to have it.
+    Reject,
+    /// To have it, and leave it silent.
+    Inactive,
+    /// To receive what the offerer sends.
+    Receive,
+    /// To send a stream.
+    Send(Outgoing),
+}
+
+/// Goes through the offer, asks `wish` for each section that could be accepted, and settles what follows.
+///
+/// A wish that the offer does not allow (direction, no codec in common) becomes a rejected section, except that a
+/// stream whose codec is not offered is an error.
+///
+/// # Errors
+///
+/// Nothing could be accepted, or the offer lacks what any session needs.
+pub fn answer(
+    offer: &Description,
+    codecs: &Codecs,
+    mut wish: impl FnMut(&Section) -> Wish,
+) -> Result<Agreement, NegotiationError> {
+    let tagged = offer.tagged().ok_or(NegotiationError::NoSections)?;
+    let remote = remote(offer, tagged)?;
+    let mut sections = Vec::with_capacity(offer.sections.len());
+    for section in &offer.sections {
+        let possible = !section.rejected && offer.is_bundled(section) && section.kind.media().is_some();
+        let wish = if possible { wish(section) } else { Wish::Reject };
+        if wish != Wish::Reject && !section.rtcp_mux {
+            return Err(NegotiationError::NoRtcpMux(section.mid));
+        }
+        sections.push(agree(section, codecs, wish)?);
+    }
+    if sections
+        .iter()
+        .all(|section| matches!(section.role, Role::Rejected | Role::Inactive))
+    {
+        return Err(NegotiationError::NothingInCommon);
+    }
+    let candidates = tagged.candidates.clone();
+    let bundled = !offer.bundle.is_empty();
+    Ok(Agreement {
+        remote,
+        candidates,
+        sections,
+        bundled,
+        allow_mixed: offer.allow_mixed,
+    })
+}
+
+/// The transport of a description: that of its tagged section.
+pub(super) fn remote(description: &Description, tagged: &Section) -> Result<RemoteDescription, NegotiationError> {
+    Ok(RemoteDescription {
+        ice: tagged.ice.clone().ok_or(NegotiationError::NoIce)?,
+        ice_lite: description.ice_lite,
+        fingerprint: tagged.fingerprint.ok_or(NegotiationError::NoFingerprint)?,
+        setup: tagged.setup.unwrap_or(Setup::Actpass),
+    })
+}
+
+fn agree(section: &Section, codecs: &Codecs, wish: Wish) -> Result<Agreed, NegotiationError> {
+    let (role, chosen) = match wish {
+        Wish::Receive if section.direction.sends() => (
+            Role::Receiving,
+            codecs.to_receive(&section.formats).into_iter().collect(),
+        ),
+        Wish::Send(outgoing) if section.direction.receives() => {
+            let chosen = codecs.to_send(&section.formats, outgoing.source);
+            if let Some(source) = outgoing.source {
+                let first = chosen
+                    .first()
+                    .and_then(|index| section.formats.get(*index))
+                    .and_then(Format::codec);
+                if first.is_none_or(|first| first.codec != source.codec) {
+                    return Err(NegotiationError::CodecNotOffered(source.codec));
+                }
+            }
+            (Role::Sending(outgoing), chosen)
+        }
+        Wish::Inactive => (Role::Inactive, codecs.to_send(&section.formats, None)),
+        Wish::Reject | Wish::Receive | Wish::Send(_) => (Role::Rejected, Vec::new()),
+    };
+    if chosen.is_empty() {
+        return Ok(rejected(section));
+    }
+    let extension_lines = extensions(section, &role);
+    let extensions: ExtensionMap = extension_lines.iter().fold(ExtensionMap::new(), |map, line| {
+        Extension::from_uri(&line.uri).map_or(map, |extension| map.with(extension, line.id))
+    });
+    let rids_as_offered = if role == Role::Receiving {
+        rids(section, &extensions)
+    } else {
+        Vec::new()
+    };
+    let mut rids = rids_as_offered.clone();
+    order_lowest_first(&mut rids);
+    let streams = if role == Role::Receiving && rids.is_empty() {
+        section.streams()
+    } else {
+        Vec::new()
+    };
+    Ok(Agreed {
+        mid: section.mid,
+        kind: section.kind.clone(),
+        role,
+        formats: formats(section, &chosen, &extensions),
+        extensions,
+        rids,
+        streams,
+        msid: section.msid.clone(),
+        protocol: section.protocol.clone(),
+        other_formats: Vec::new(),
+        extension_lines,
+        rids_as_offered,
+        rtcp_rsize: section.rtcp_rsize,
+    })
+}
+
+/// Formats are required even there (RFC 3264 §6): the first one of the offer.
+fn rejected(section: &Section) -> Agreed {
+    let bare = |format: &Format| Format {
+        name: String::new(),
+        feedback: Vec::new(),
+        fmtp: String::new(),
+        ..format.clone()
+    };
+    Agreed {
+        mid: section.mid,
+        kind: section.kind.clone(),
+        role: Role::Rejected,
+        formats: section.formats.first().map(bare).into_iter().collect(),
+        extensions: ExtensionMap::new(),
+        rids: Vec::new(),
+        streams: Vec::new(),
+        msid: None,
+        protocol: section.protocol.clone(),
+        other_formats: section.other_formats.clone(),
+        extension_lines: Vec::new(),
+        rids_as_offered: Vec::new(),
+        rtcp_rsize: false,
+    }
+}
+
+/// The chosen formats and their RTX, with the feedback that both sides can.
+fn formats(section: &Section, chosen: &[usize], extensions: &ExtensionMap) -> Vec<Format> {
+    let usable = |kind: &String| {
+        FEEDBACK.contains(&kind.as_str()) && (kind != "transport-cc" || extensions.id(Extension::TransportCc).is_some())
+    };
+    let mut formats = Vec::new();
+    for format in chosen.iter().filter_map(|index| section.formats.get(*index)) {
+        let mut kept = format.clone();
+        kept.feedback.retain(usable);
+        formats.push(kept);
+        if let Some(rtx) = rtx_of(&section.formats, format.pt) {
+            formats.push(Format {
+                feedback: Vec::new(),
+                ..rtx.clone()
+            });
+        }
+    }
+    formats
+}
+
+/// The extensions that we use in this role, with the ids of the offer.
+fn extensions(section: &Section, role: &Role) -> Vec<ExtensionLine> {
+    let mut lines: Vec<ExtensionLine> = Vec::new();
+    for line in &section.extensions {
+        let Some(extension) = Extension::from_uri(&line.uri).filter(|extension| RECEIVED.contains(extension)) else {
+            continue;
+        };
+        let usable = match role {
+            Role::Receiving => line.direction.is_none_or(Direction::sends),
+            _ => line.direction.is_none_or(Direction::receives) && !ONLY_RECEIVED.contains(&extension),
+        };
+        if usable && !lines.iter().any(|known| known.uri == line.uri || known.id == line.id) {
+            let direction = line.direction.map(Direction::reversed);
+            lines.push(ExtensionLine {
+                id: line.id,
+                direction,
+                uri: line.uri.clone(),
+            });
+        }
+    }
+    lines
+}
+
+/// The encodings that the offerer wants to send and can name in its packets, as many as we keep apart.
+fn rids(section: &Section, extensions: &ExtensionMap) -> Vec<Rid> {
+    let offered = section.simulcast.iter().flat_map(|simulcast| &simulcast.send);
+    if extensions.id(Extension::Rid).is_none() {
+        return Vec::new();
+    }
+    let declared = |rid: &&Rid| {
+        section
+            .rids
+            .iter()
+            .any(|line| line.rid == **rid && line.direction == RidDirection::Send)
+    };
+    let mut rids: Vec<Rid> = Vec::new();
+    for rid in offered.filter(declared) {
+        if rids.len() < MAX_ENCODINGS && !rids.contains(rid) {
+            rids.push(*rid);
+        }
+    }
+    rids
+}

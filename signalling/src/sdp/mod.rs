@@ -1,0 +1,44 @@
+//! Session descriptions: read an offer, answer it, write the answer; and the same from the other side.
+//!
+//! RFC 8866 (syntax), RFC 9429 (JSEP), RFC 9143 (BUNDLE), RFC 8853 (simulcast), RFC 8840 (fragments), RFC 9725 §4.4 (what
+//! WHIP needs of them). No renegotiation, no data channels, no `a=crypto`; what is not media is rejected.
+//!
+//! ```text
+//!   text --parse--> Description --answer(codecs, wish)--> Agreement --describe(local)--> Description --to_string--> text
+//!                                                             |
+//!                                                             +-- tracks(), subscriptions(): what the router is told
+//! ```
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `raw` | lines with numbers; the only file that knows the syntax crate |
+//! | [`description`] | the model |
+//! | `parse`, `write` | lines to model, model to lines |
+//! | [`codec`] | formats and codecs |
+//! | [`simulcast`] | encodings and their order |
+//! | [`answer`] | what of an offer is accepted |
+//! | [`offer`] | what a client asks for |
+//! | [`agreement`] | what both settle; the bridge to the router |
+//! | [`fragment`] | candidates that come later |
+
+pub mod agreement;
+pub mod answer;
+pub mod codec;
+pub mod description;
+pub mod fragment;
+pub mod offer;
+mod parse;
+mod raw;
+pub mod simulcast;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use agreement::{Agreed, Agreement, NegotiationError, Outgoing, Role};
+pub use answer::{Wish, answer};
+pub use codec::{CodecSpec, Codecs, Format, H264Profile};
+pub use description::{Description, Direction, Msid, Section, SectionKind};
+pub use fragment::Fragment;
+pub use offer::{OfferedMedia, OfferedStream, accept, offer};
+pub use raw::{MAX_SDP_LEN, SdpError};

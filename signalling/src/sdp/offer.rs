@@ -1,0 +1,248 @@
+//! The offerer: what a publisher or a watcher asks a server for, and what the answer made of it. For clients and tests.
+//!
+//! RFC 9429 §5.2.1 (offers) and §5.10 (applying an answer). Offers one bundle with multiplexed RTCP.
+
+use althing_media_core::payload::{Codec, MediaKind};
+use althing_media_core::transport::LocalDescription;
+use althing_media_core::{Extension, ExtensionMap, Mid, Pt, Rid, StreamIds};
+
+use super::agreement::{Agreed, Agreement, NegotiationError, Outgoing, Role};
+use super::answer::remote;
+use super::codec::Format;
+use super::description::{Description, Direction, ExtensionLine, Msid, Section, SectionKind};
+use super::simulcast::{RidDirection, RidLine, Simulcast, order_lowest_first};
+
+/// The protocol of all media (RFC 8827 §6.5).
+const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
+
+/// The ids that we give to extensions: one table for all sections, as bundling requires (RFC 9143 §8).
+const IDS: [(Extension, u8); 8] = [
+    (Extension::AudioLevel, 1),
+    (Extension::AbsSendTime, 2),
+    (Extension::TransportCc, 3),
+    (Extension::Mid, 4),
+    (Extension::AbsCaptureTime, 5),
+    (Extension::Rid, 10),
+    (Extension::RepairedRid, 11),
+    (Extension::DependencyDescriptor, 12),
+];
+
+/// One media section of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedMedia {
+    /// Its codecs, the preferred first; they must be of one kind.
+    pub codecs: Vec<Codec>,
+    /// What we send in it; `None` to receive.
+    pub sending: Option<OfferedStream>,
+}
+
+/// What we offer to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedStream {
+    /// Its stream and track names.
+    pub msid: Msid,
+    /// Its CNAME.
+    pub cname: String,
+    /// The encodings of simulcast; empty without.
+    pub rids: Vec<Rid>,
+    /// Its SSRCs, in the order of the encodings; empty when MID and RID are to tell.
+    pub streams: Vec<StreamIds>,
+}
+
+impl OfferedMedia {
+    /// A section to receive in.
+    #[must_use]
+    pub fn receive(codecs: &[Codec]) -> Self {
+        Self {
+            codecs: codecs.to_vec(),
+            sending: None,
+        }
+    }
+
+    /// A section to send in.
+    #[must_use]
+    pub fn send(codecs: &[Codec], stream: OfferedStream) -> Self {
+        Self {
+            codecs: codecs.to_vec(),
+            sending: Some(stream),
+        }
+    }
+}
+
+/// The payload types that we give to a codec and to its retransmissions.
+#[must_use]
+pub fn payload_types(codec: Codec) -> (Pt, Option<Pt>) {
+    let (pt, rtx) = match codec {
+        Codec::Opus => (111, None),
+        Codec::Pcmu => (0, None),
+        Codec::Pcma => (8, None),
+        Codec::G722 => (9, None),
+        Codec::Vp9 => (98, Some(99)),
+        Codec::H264 => (102, Some(103)),
+        Codec::Av1 => (45, Some(46)),
+        _ => (96, Some(97)),
+    };
+    (Pt::new(pt), rtx.map(Pt::new))
+}
+
+/// An offer with one section per entry of `media`, named 0, 1, 2, …; `id` identifies the session.
+#[must_use]
+pub fn offer(local: &LocalDescription, id: u64, media: &[OfferedMedia]) -> Description {
+    let sections: Vec<Section> = media
+        .iter()
+        .enumerate()
+        .filter_map(|(index, media)| section(local, index, media))
+        .collect();
+    Description {
+        id,
+        version: 1,
+        ice_lite: local.ice_lite,
+        trickle: true,
+        allow_mixed: true,
+        bundle: sections.iter().map(|section| section.mid).collect(),
+        sections,
+    }
+}
+
+fn section(local: &LocalDescription, index: usize, media: &OfferedMedia) -> Option<Section> {
+    let audio = media.codecs.first()?.kind() == MediaKind::Audio;
+    let kind = if audio { SectionKind::Audio } else { SectionKind::Video };
+    let mut section = Section::new(Mid::new(&index.to_string())?, kind, PROTOCOL);
+    section.ice = Some(local.ice.clone());
+    section.fingerprint = Some(local.fingerprint);
+    section.setup = Some(local.setup);
+    if index == 0 {
+        section.candidates.clone_from(&local.candidates);
+    }
+    section.rtcp_mux = true;
+    section.rtcp_rsize = true;
+    for codec in &media.codecs {
+        let (pt, rtx) = payload_types(*codec);
+        section.formats.push(Format::new(*codec, pt));
+        section
+            .formats
+            .extend(rtx.map(|rtx| Format::rtx(rtx, pt, codec.clock_rate())));
+    }
+    let wanted = |extension: Extension| match extension {
+        Extension::AudioLevel => audio,
+        Extension::Rid | Extension::RepairedRid => media.sending.as_ref().is_some_and(|stream| !stream.rids.is_empty()),
+        Extension::DependencyDescriptor => !audio,
+        _ => true,
+    };
+    let line = |(extension, id): (Extension, u8)| ExtensionLine {
+        id,
+        direction: None,
+        uri: extension.uri().to_owned(),
+    };
+    section.extensions = IDS
+        .into_iter()
+        .filter(|(extension, _)| wanted(*extension))
+        .map(line)
+        .collect();
+    section.direction = Direction::RecvOnly;
+    if let Some(stream) = &media.sending {
+        section.direction = Direction::SendOnly;
+        section.msid = Some(stream.msid.clone());
+        section.sources(&stream.streams, &stream.cname);
+        if !stream.rids.is_empty() {
+            let line = |rid: &Rid| RidLine {
+                rid: *rid,
+                direction: RidDirection::Send,
+            };
+            section.rids = stream.rids.iter().map(line).collect();
+            section.simulcast = Some(Simulcast {
+                send: stream.rids.clone(),
+                recv: Vec::new(),
+            });
+        }
+    }
+    Some(section)
+}
+
+/// What the answer to our `offer` settles: tracks that come and streams that go.
+///
+/// # Errors
+///
+/// The answer lacks what any session needs, or is none to this offer.
+pub fn accept(offer: &Description, answer: &Description) -> Result<Agreement, NegotiationError> {
+    let tagged = answer.tagged().ok_or(NegotiationError::NothingInCommon)?;
+    let remote = remote(answer, tagged)?;
+    let same = |(offered, answered): (&Section, &Section)| offered.mid == answered.mid && offered.kind == answered.kind;
+    if offer.sections.len() != answer.sections.len() || !offer.sections.iter().zip(&answer.sections).all(same) {
+        return Err(NegotiationError::AnswerDiffers);
+    }
+    let sections = offer
+        .sections
+        .iter()
+        .zip(&answer.sections)
+        .map(|(offered, answered)| accepted(offered, answered));
+    Ok(Agreement {
+        remote,
+        candidates: tagged.candidates.clone(),
+        sections: sections.collect(),
+        bundled: true,
+        allow_mixed: answer.allow_mixed,
+    })
+}
+
+fn accepted(offered: &Section, answered: &Section) -> Agreed {
+    let role = if answered.rejected {
+        Role::Rejected
+    } else if answered.direction.sends() && offered.direction.receives() {
+        Role::Receiving
+    } else if answered.direction.receives() && offered.direction.sends() {
+        let first = offered.streams().first().copied();
+        let cname = offered
+            .ssrcs
+            .iter()
+            .find_map(|line| line.cname.clone())
+            .unwrap_or_default();
+        match (first, offered.msid.clone()) {
+            // Without an SSRC in the offer the caller chooses: 0 is a place holder.
+            (stream, Some(msid)) => {
+                let stream = stream.unwrap_or(StreamIds {
+                    ssrc: althing_media_core::Ssrc(0),
+                    rtx: None,
+                });
+                Role::Sending(Outgoing {
+                    msid,
+                    stream,
+                    cname,
+                    source: None,
+                })
+            }
+            (_, None) => Role::Inactive,
+        }
+    } else {
+        Role::Inactive
+    };
+    let extensions = answered.extensions.iter().fold(ExtensionMap::new(), |map, line| {
+        Extension::from_uri(&line.uri).map_or(map, |extension| map.with(extension, line.id))
+    });
+    let mut rids: Vec<Rid> = answered
+        .simulcast
+        .iter()
+        .flat_map(|simulcast| simulcast.recv.clone())
+        .collect();
+    let rids_as_offered = rids.clone();
+    order_lowest_first(&mut rids);
+    Agreed {
+        mid: offered.mid,
+        kind: offered.kind.clone(),
+        streams: if role == Role::Receiving {
+            answered.streams()
+        } else {
+            Vec::new()
+        },
+        role,
+        formats: answered.formats.clone(),
+        extensions,
+        rids,
+        msid: answered.msid.clone(),
+        protocol: answered.protocol.clone(),
+        other_formats: answered.other_formats.clone(),
+        extension_lines: answered.extensions.clone(),
+        rids_as_offered,
+        rtcp_rsize: answered.rtcp_rsize,
+    }
+}
