@@ -1,3 +1,4 @@
 //! Rooms, session descriptions, access tokens, WHIP and WHEP (the latter under construction).
 #![forbid(unsafe_code)]
 pub mod sdp;
+pub mod token;
