@@ -3,17 +3,26 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod config;
+pub mod endpoint;
 pub mod event;
+pub mod forward;
 pub mod packet;
 pub mod payload;
+pub mod receive;
+pub mod router;
 pub mod rtcp;
+pub mod send;
 pub mod stats;
 pub mod time;
 pub mod transport;
 
-pub use config::{CodecParams, EndpointConfig, LayerTarget, RouterConfig, StreamIds, SubscriptionConfig, TrackConfig};
+pub use config::{
+    CodecParams, EndpointConfig, EndpointId, LayerTarget, LocalAddress, RouterConfig, StreamIds, SubscriptionConfig,
+    SubscriptionId, TrackConfig, TrackId,
+};
 pub use event::{Event, Output, Transmit};
 pub use packet::{Extension, ExtensionMap, Kind, Mid, Packet, Pt, Rid, RtpView, Ssrc};
 pub use payload::{Codec, MediaKind};
+pub use router::{Router, UsageError};
 pub use stats::DropReason;
 pub use time::{NtpTime, RtpTime};

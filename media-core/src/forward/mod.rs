@@ -1,0 +1,302 @@
+//! One subscription: which packets of a track it gets, and under which numbers.
+//!
+//! RFC 7667 §3.7 (selective forwarding), RFC 7741 §4.2 (VP8 picture ids). A subscriber sees one continuous RTP stream
+//! whatever happens behind it: another simulcast encoding, another temporal layer, a pause, another publisher. It does
+//! not hold packets, does not write them and does not know transports.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | this | decides packet by packet; an *epoch* is the time between two switches |
+//! | [`layer`] | which encoding is wanted, which temporal layers pass |
+//! | [`renumber`] | numbers without gaps but those of real loss |
+//! | [`picture`] | VP8 and VP9 picture ids across switches |
+//! | [`timeline`] | timestamps across switches |
+//! | [`replay`] | a late joiner is shown the last keyframe at once |
+
+pub mod layer;
+pub mod picture;
+pub mod renumber;
+pub mod replay;
+pub mod timeline;
+
+use std::time::Instant;
+
+pub use self::layer::LayerSet;
+use self::layer::TemporalFilter;
+use self::picture::Pictures;
+use self::renumber::{Mapped, Renumber};
+use self::timeline::Timeline;
+use crate::config::LayerTarget;
+use crate::packet::{SeqNo, Ssrc};
+use crate::payload::{Info, MediaKind, Patch};
+use crate::receive::history::Received;
+use crate::time::RtpTime;
+
+/// What a subscription needs to know of a received packet. `Copy`; made once per received packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Meta {
+    /// Which encoding of the track.
+    pub encoding: u8,
+    /// Extended sequence number at the publisher.
+    pub seq: SeqNo,
+    /// The publisher's media time.
+    pub timestamp: RtpTime,
+    /// What the payload says.
+    pub info: Info,
+    /// No payload: padding that probed the bandwidth.
+    pub empty: bool,
+}
+
+impl Meta {
+    /// What was learnt of a packet when it came.
+    #[must_use]
+    pub fn of(encoding: u8, received: &Received) -> Self {
+        let view = received.packet.view();
+        Self {
+            encoding,
+            seq: received.seq,
+            timestamp: RtpTime(view.timestamp()),
+            info: received.info,
+            empty: view.payload().is_empty(),
+        }
+    }
+}
+
+/// How a packet goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Its new sequence number.
+    pub seq: SeqNo,
+    /// Its new timestamp.
+    pub timestamp: RtpTime,
+    /// The new numbers inside the payload, if the payload has such.
+    pub patch: Option<Patch>,
+    /// Send no payload, only padding: the number is taken but the packet is not wanted.
+    pub filler: bool,
+}
+
+/// What a packet means to a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Interest {
+    /// Nothing.
+    None,
+    /// It belongs to what is being forwarded: [`Forwarder::forward`].
+    Continues,
+    /// A new epoch can begin with it: [`Forwarder::start`], then [`Forwarder::forward`].
+    Starts,
+}
+
+#[derive(Debug)]
+struct Epoch {
+    encoding: u8,
+    numbers: Renumber,
+    pictures: Pictures,
+    temporal: TemporalFilter,
+}
+
+/// The rewriting state of one subscription. About 2 kB, no allocation per packet.
+#[derive(Debug)]
+pub struct Forwarder {
+    kind: MediaKind,
+    target: LayerTarget,
+    paused: bool,
+    /// Encodings that packets arrive for.
+    live: LayerSet,
+    epoch: Option<Box<Epoch>>,
+    next_seq: u64,
+    timeline: Timeline,
+    last_ids: Option<Patch>,
+}
+
+impl Forwarder {
+    /// Nothing forwarded yet. Sequence numbers start at a number made from the SSRC, in the first half of a cycle, so
+    /// that SRTP's rollover counter of the receiver cannot be off by one after early loss (RFC 3711 §3.3.1).
+    #[must_use]
+    pub fn new(kind: MediaKind, ssrc: Ssrc, target: LayerTarget) -> Self {
+        Self {
+            kind,
+            target,
+            paused: false,
+            live: LayerSet::default(),
+            epoch: None,
+            next_seq: 0x1_0000 + u64::from(ssrc.0 & 0x7fff),
+            timeline: Timeline::new(),
+            last_ids: None,
+        }
+    }
+
+    /// Another track stands behind the subscription from now on: start afresh, with continuous numbers.
+    pub fn reset_source(&mut self) {
+        self.end_epoch();
+        self.live = LayerSet::default();
+        self.timeline.forget_source();
+    }
+
+    /// The stream behind `encoding` has been replaced (another SSRC): its old numbers mean nothing any more.
+    pub fn reset_encoding(&mut self, encoding: u8) {
+        if self.current() == Some(encoding) {
+            self.end_epoch();
+            self.timeline.forget_source();
+        }
+    }
+
+    /// Sets the best layers wanted.
+    pub fn set_target(&mut self, target: LayerTarget) {
+        self.target = target;
+        if let Some(epoch) = &mut self.epoch {
+            epoch.temporal.set_target(target.temporal);
+        }
+    }
+
+    /// Tells which encodings are being received.
+    pub fn set_live(&mut self, live: LayerSet) {
+        self.live = live;
+    }
+
+    /// Stops or resumes. After a pause, video goes on with a keyframe.
+    pub fn set_paused(&mut self, paused: bool) {
+        if paused {
+            self.end_epoch();
+        }
+        self.paused = paused;
+    }
+
+    /// The source was interrupted: goes on as after a pause.
+    pub fn interrupt(&mut self) {
+        self.end_epoch();
+    }
+
+    /// Whether it is stopped.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// The encoding that is being forwarded.
+    #[must_use]
+    pub fn current(&self) -> Option<u8> {
+        self.epoch.as_ref().map(|epoch| epoch.encoding)
+    }
+
+    /// The encoding that should be forwarded.
+    #[must_use]
+    pub fn wanted(&self) -> Option<u8> {
+        if self.paused {
+            None
+        } else {
+            self.live.best(self.target.spatial)
+        }
+    }
+
+    /// The encoding that must send a keyframe before it can be forwarded.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<u8> {
+        self.wanted()
+            .filter(|wanted| self.kind == MediaKind::Video && self.current() != Some(*wanted))
+    }
+
+    /// The encoding that gave the last packets, and what was added to its media time modulo 2³².
+    #[must_use]
+    pub fn reference(&self) -> Option<(u8, u32)> {
+        Some((self.timeline.encoding()?, self.timeline.shift()))
+    }
+
+    /// The number to add to the publisher's media time, modulo 2³², while an epoch lasts.
+    #[must_use]
+    pub fn timestamp_shift(&self) -> Option<u32> {
+        self.epoch.is_some().then(|| self.timeline.shift())
+    }
+
+    /// What `meta` means here.
+    #[must_use]
+    #[inline]
+    pub fn interest(&self, meta: &Meta) -> Interest {
+        let current = self.current();
+        if current == Some(meta.encoding) {
+            return Interest::Continues;
+        }
+        let starts = match self.kind {
+            MediaKind::Audio => !meta.empty,
+            MediaKind::Video => meta.info.keyframe,
+        };
+        if starts && self.wanted() == Some(meta.encoding) {
+            Interest::Starts
+        } else {
+            Interest::None
+        }
+    }
+
+    /// Begins an epoch with the packet of `meta`. `aligned` is the subscriber's media time for it, if the publisher's
+    /// reports relate its encodings to each other.
+    pub fn start(&mut self, now: Instant, meta: &Meta, clock_rate: u32, aligned: Option<RtpTime>) {
+        let same_stream = self.timeline.encoding() == Some(meta.encoding);
+        self.end_epoch();
+        self.timeline.start(
+            now,
+            meta.encoding,
+            meta.timestamp,
+            clock_rate,
+            aligned.filter(|_| !same_stream),
+        );
+        self.epoch = Some(Box::new(Epoch {
+            encoding: meta.encoding,
+            numbers: Renumber::start(meta.seq.0, self.next_seq),
+            pictures: Pictures::start(meta.info.ids, self.last_ids),
+            temporal: TemporalFilter::new(self.target.temporal),
+        }));
+    }
+
+    /// Decides about one packet of the current epoch; `None` when it is not to be sent.
+    #[inline]
+    pub fn forward(&mut self, now: Instant, meta: &Meta) -> Option<Rewrite> {
+        let epoch = self.epoch.as_mut()?;
+        let keep = !meta.empty && (self.kind == MediaKind::Audio || epoch.temporal.passes(meta.timestamp, meta.info));
+        let (seq, filler) = match epoch.numbers.map(meta.seq.0, keep) {
+            Mapped::Forward(seq) => (seq, false),
+            Mapped::Filler(seq) => (seq, true),
+            Mapped::Dropped => {
+                epoch.pictures.skip(meta.info.ids);
+                return None;
+            }
+            Mapped::Stale => return None,
+            Mapped::Jump => return self.after_jump(now, meta),
+        };
+        let patch = if filler {
+            None
+        } else {
+            epoch.pictures.map(meta.info.ids)
+        };
+        if let Some(patch) = patch {
+            self.last_ids = Some(patch);
+        }
+        let timestamp = self.timeline.map(now, meta.timestamp);
+        Some(Rewrite {
+            seq: SeqNo(seq),
+            timestamp,
+            patch,
+            filler,
+        })
+    }
+
+    /// So much was lost that numbers start again; video has to wait for a keyframe.
+    #[cold]
+    fn after_jump(&mut self, now: Instant, meta: &Meta) -> Option<Rewrite> {
+        self.end_epoch();
+        if self.interest(meta) != Interest::Starts {
+            return None;
+        }
+        self.start(now, meta, 0, None);
+        self.forward(now, meta)
+    }
+
+    fn end_epoch(&mut self) {
+        if let Some(epoch) = self.epoch.take() {
+            self.next_seq = epoch.numbers.next();
+            self.last_ids = epoch.pictures.last().or(self.last_ids);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+use std::time::Duration;
+
+use super::*;
+use crate::payload::{Codec, peek};
+
+/// A VP8 packet: 15-bit picture id, `TL0PICIDX`, temporal layer, start of a key or delta frame.
+fn vp8(picture_id: u16, tl0: u8, tid: u8, key: bool) -> Info {
+    let [high, low] = (0x8000 | picture_id).to_be_bytes();
+    let payload = [0x90, 0xe0, high, low, tl0, tid << 6 | 0x20, u8::from(!key), 0, 0];
+    peek(Codec::Vp8, &payload)
+}
+
+fn meta(encoding: u8, seq: u64, timestamp: u32, info: Info) -> Meta {
+    Meta {
+        encoding,
+        seq: SeqNo(seq),
+        timestamp: RtpTime(timestamp),
+        info,
+        empty: false,
+    }
+}
+
+struct Subscriber {
+    forwarder: Forwarder,
+    now: Instant,
+}
+
+impl Subscriber {
+    fn new(target: LayerTarget, live: &[u8]) -> Self {
+        let mut forwarder = Forwarder::new(MediaKind::Video, Ssrc(0), target);
+        let mut set = LayerSet::default();
+        live.iter().for_each(|layer| set.insert(*layer));
+        forwarder.set_live(set);
+        Self {
+            forwarder,
+            now: Instant::now(),
+        }
+    }
+
+    /// Sequence number, timestamp, picture id, `TL0PICIDX` as the receiver sees them.
+    fn get(&mut self, meta: Meta) -> Option<(u16, u32, u16, u8)> {
+        match self.forwarder.interest(&meta) {
+            Interest::None => return None,
+            Interest::Starts => self.forwarder.start(self.now, &meta, 90_000, None),
+            Interest::Continues => {}
+        }
+        let rewrite = self.forwarder.forward(self.now, &meta)?;
+        let patch = rewrite.patch.expect("VP8 has picture ids");
+        Some((
+            rewrite.seq.wire(),
+            rewrite.timestamp.0,
+            patch.picture_id,
+            patch.tl0_pic_idx,
+        ))
+    }
+}
+
+#[test]
+fn begins_with_a_keyframe_and_passes_numbers_through() {
+    let mut subscriber = Subscriber::new(LayerTarget::BEST, &[0]);
+    assert_eq!(subscriber.get(meta(0, 100, 9000, vp8(50, 7, 0, false))), None);
+    assert_eq!(subscriber.forwarder.waits_for(), Some(0));
+    assert_eq!(
+        subscriber.get(meta(0, 101, 12_000, vp8(51, 8, 0, true))),
+        Some((0, 12_000, 51, 8))
+    );
+    assert_eq!(
+        subscriber.get(meta(0, 102, 15_000, vp8(52, 9, 0, false))),
+        Some((1, 15_000, 52, 9))
+    );
+    assert_eq!(subscriber.forwarder.waits_for(), None);
+}
+
+#[test]
+fn a_switch_is_seamless() {
+    let mut subscriber = Subscriber::new(LayerTarget::BEST, &[0]);
+    assert_eq!(
+        subscriber.get(meta(0, 100, 9000, vp8(50, 7, 0, true))),
+        Some((0, 9000, 50, 7))
+    );
+    let mut both = LayerSet::default();
+    both.insert(0);
+    both.insert(1);
+    subscriber.forwarder.set_live(both);
+    assert_eq!(subscriber.forwarder.waits_for(), Some(1));
+    subscriber.now += Duration::from_millis(33);
+    assert_eq!(
+        subscriber.get(meta(1, 60_000, 777, vp8(3, 200, 0, false))),
+        None,
+        "no keyframe yet"
+    );
+    assert_eq!(
+        subscriber.get(meta(0, 101, 12_000, vp8(51, 8, 0, false))),
+        Some((1, 12_000, 51, 8))
+    );
+    subscriber.now += Duration::from_millis(33);
+    assert_eq!(
+        subscriber.get(meta(1, 60_001, 3_777, vp8(4, 201, 0, true))),
+        Some((2, 14_970, 52, 9))
+    );
+    assert_eq!(
+        subscriber.get(meta(0, 102, 15_000, vp8(52, 9, 0, false))),
+        None,
+        "the old encoding is left"
+    );
+    assert_eq!(
+        subscriber.get(meta(1, 60_002, 6_777, vp8(5, 202, 0, false))),
+        Some((3, 17_970, 53, 10))
+    );
+    subscriber.forwarder.set_target(LayerTarget {
+        spatial: 0,
+        temporal: u8::MAX,
+    });
+    assert_eq!(subscriber.forwarder.waits_for(), Some(0));
+    assert_eq!(
+        subscriber.get(meta(1, 60_003, 9_777, vp8(6, 203, 0, false))),
+        Some((4, 20_970, 54, 11))
+    );
+}
+
+#[test]
+fn dropped_temporal_layers_leave_no_gap() {
+    let mut subscriber = Subscriber::new(
+        LayerTarget {
+            spatial: 0,
+            temporal: 0,
+        },
+        &[0],
+    );
+    let stream = [
+        (0, true, Some((0, 100, 10))),
+        (2, false, None),
+        (1, false, None),
+        (2, false, None),
+        (0, false, Some((1, 101, 11))),
+        (2, false, None),
+        (1, false, None),
+        (2, false, None),
+        (0, false, Some((2, 102, 12))),
+    ];
+    let mut tl0 = 9;
+    for (n, (tid, key, expected)) in (0_u16..).zip(stream) {
+        tl0 += u8::from(tid == 0);
+        let info = vp8(100 + n, tl0, tid, key);
+        let got = subscriber.get(meta(0, 500 + u64::from(n), u32::from(n) * 3000, info));
+        assert_eq!(got.map(|(seq, _, picture, tl0)| (seq, picture, tl0)), expected, "{n}");
+    }
+}
+
+#[test]
+fn a_late_packet_that_is_not_wanted_is_filled_in() {
+    let mut subscriber = Subscriber::new(
+        LayerTarget {
+            spatial: 0,
+            temporal: 0,
+        },
+        &[0],
+    );
+    subscriber.get(meta(0, 10, 0, vp8(1, 1, 0, true)));
+    assert_eq!(
+        subscriber.get(meta(0, 12, 6000, vp8(3, 2, 0, false))).map(|got| got.0),
+        Some(2)
+    );
+    let late = meta(0, 11, 3000, vp8(2, 1, 2, false));
+    let rewrite = subscriber
+        .forwarder
+        .forward(subscriber.now, &late)
+        .expect("its number is taken");
+    assert_eq!((rewrite.seq.wire(), rewrite.filler), (1, true));
+}
+
+#[test]
+fn a_pause_closes_up_and_waits_for_a_keyframe() {
+    let mut subscriber = Subscriber::new(LayerTarget::BEST, &[0]);
+    subscriber.get(meta(0, 10, 0, vp8(1, 1, 0, true)));
+    subscriber.forwarder.set_paused(true);
+    assert_eq!(subscriber.get(meta(0, 11, 3000, vp8(2, 2, 0, true))), None);
+    subscriber.forwarder.set_paused(false);
+    subscriber.now += Duration::from_secs(10);
+    assert_eq!(subscriber.get(meta(0, 300, 900_000, vp8(301, 45, 0, false))), None);
+    assert_eq!(
+        subscriber.get(meta(0, 301, 903_000, vp8(302, 46, 0, true))),
+        Some((1, 903_000, 2, 2))
+    );
+}
+
+#[test]
+fn a_long_outage_starts_again_with_a_keyframe() {
+    let mut subscriber = Subscriber::new(LayerTarget::BEST, &[0]);
+    subscriber.get(meta(0, 10, 0, vp8(1, 1, 0, true)));
+    assert_eq!(subscriber.get(meta(0, 2_000, 90_000, vp8(31, 2, 0, false))), None);
+    assert_eq!(subscriber.forwarder.waits_for(), Some(0));
+    assert_eq!(
+        subscriber
+            .get(meta(0, 2_001, 93_000, vp8(32, 3, 0, true)))
+            .map(|got| (got.0, got.2)),
+        Some((1, 2))
+    );
+}

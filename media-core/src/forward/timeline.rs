@@ -1,0 +1,125 @@
+//! The subscriber's media time: the publisher's, shifted so that it never jumps.
+
+use std::time::{Duration, Instant};
+
+use crate::time::RtpTime;
+
+/// How far the reports of a publisher may put a new encoding away from where our own clock expects it. Reports of
+/// several encodings come from one clock; a larger difference is a broken sender.
+const MAX_DISAGREEMENT: Duration = Duration::from_millis(500);
+
+/// Maps media time of one source to one continuous output.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    shift: u32,
+    encoding: Option<u8>,
+    clock_rate: u32,
+    /// The latest output time, and when it went out.
+    last: Option<(RtpTime, Instant)>,
+}
+
+impl Timeline {
+    /// Nothing sent yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is added to the source's time.
+    #[must_use]
+    pub fn shift(&self) -> u32 {
+        self.shift
+    }
+
+    /// The encoding that the shift belongs to.
+    #[must_use]
+    pub fn encoding(&self) -> Option<u8> {
+        self.encoding
+    }
+
+    /// The latest output time.
+    #[must_use]
+    pub fn last(&self) -> Option<RtpTime> {
+        self.last.map(|(rtp, _)| rtp)
+    }
+
+    /// The source's clock has nothing to do with the one before.
+    pub fn forget_source(&mut self) {
+        self.encoding = None;
+    }
+
+    /// From here on, `timestamp` of `encoding` comes next. `clock_rate` 0 keeps the one before.
+    pub fn start(&mut self, now: Instant, encoding: u8, timestamp: RtpTime, clock_rate: u32, aligned: Option<RtpTime>) {
+        if clock_rate != 0 {
+            self.clock_rate = clock_rate;
+        }
+        let same = self.encoding.replace(encoding) == Some(encoding);
+        let Some((last, at)) = self.last else {
+            // The first time of all: as the publisher has it.
+            self.shift = 0;
+            return;
+        };
+        let elapsed = RtpTime::units(now.saturating_duration_since(at), self.clock_rate);
+        let expected = last.plus(elapsed.max(1));
+        let tolerance = i64::from(RtpTime::units(MAX_DISAGREEMENT, self.clock_rate));
+        let natural = timestamp.plus(self.shift);
+        let out = if same && natural.since(last) > 0 {
+            natural
+        } else {
+            aligned
+                .filter(|out| i64::from(out.since(expected)).abs() <= tolerance)
+                .map_or(expected, |out| if out.since(last) > 0 { out } else { last.plus(1) })
+        };
+        self.shift = out.0.wrapping_sub(timestamp.0);
+    }
+
+    /// The output time of `timestamp`.
+    #[inline]
+    pub fn map(&mut self, now: Instant, timestamp: RtpTime) -> RtpTime {
+        let out = timestamp.plus(self.shift);
+        if self.last.is_none_or(|(last, _)| out.since(last) > 0) {
+            self.last = Some((out, now));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_on_by_the_clock_when_nothing_better_is_known() {
+        let start = Instant::now();
+        let mut timeline = Timeline::new();
+        timeline.start(start, 0, RtpTime(5_000), 90_000, None);
+        assert_eq!(timeline.map(start, RtpTime(5_000)), RtpTime(5_000));
+        let later = start + Duration::from_millis(100);
+        timeline.start(later, 1, RtpTime(77), 90_000, None);
+        assert_eq!(timeline.map(later, RtpTime(77)), RtpTime(14_000));
+        assert_eq!(timeline.map(later, RtpTime(77 + 3_000)), RtpTime(17_000));
+    }
+
+    #[test]
+    fn believes_reports_within_reason() {
+        let start = Instant::now();
+        let later = start + Duration::from_millis(100);
+        for (aligned, out) in [(13_500, 13_500), (9_000_000, 14_000), (4_000, 5_001)] {
+            let mut timeline = Timeline::new();
+            timeline.start(start, 0, RtpTime(5_000), 90_000, None);
+            timeline.map(start, RtpTime(5_000));
+            timeline.start(later, 1, RtpTime(77), 90_000, Some(RtpTime(aligned)));
+            assert_eq!(timeline.map(later, RtpTime(77)), RtpTime(out), "{aligned}");
+        }
+    }
+
+    #[test]
+    fn a_pause_keeps_the_publishers_time() {
+        let start = Instant::now();
+        let mut timeline = Timeline::new();
+        timeline.start(start, 0, RtpTime(100), 90_000, None);
+        timeline.map(start, RtpTime(100));
+        timeline.start(start + Duration::from_secs(1), 0, RtpTime(100 + 90_300), 90_000, None);
+        assert_eq!(timeline.map(start, RtpTime(100 + 90_300)), RtpTime(100 + 90_300));
+    }
+}

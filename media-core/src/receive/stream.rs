@@ -1,0 +1,177 @@
+//! One encoded stream from a publisher (RFC 7656 §2.1.7): an SSRC, and what has come of it.
+
+use std::time::{Duration, Instant};
+
+use crate::forward::Meta;
+use crate::packet::{Packet, SeqExtender, SeqNo, Ssrc};
+use crate::payload::{self, Codec, MediaKind};
+use crate::receive::history::{self, History, Received};
+use crate::receive::keyframe::KeyframeRequest;
+use crate::receive::loss::{Arrival, LossDetector};
+use crate::receive::report::Reception;
+use crate::time::RtpTime;
+
+/// A stream is taken for stopped when nothing came for five times its usual interval, within these bounds.
+const STALL: (Duration, Duration) = (Duration::from_millis(350), Duration::from_secs(3));
+/// The interval that is assumed before one was measured.
+const INITIAL_INTERVAL: Duration = Duration::from_millis(66);
+
+/// One encoded stream.
+#[derive(Debug)]
+pub struct Stream {
+    ssrc: Option<Ssrc>,
+    rtx: Option<Ssrc>,
+    clock_rate: u32,
+    extender: SeqExtender,
+    /// Missing packets.
+    pub loss: LossDetector,
+    /// Statistics and the sender's clock.
+    pub reception: Reception,
+    /// The last packets.
+    pub history: History,
+    /// Wishes for a keyframe.
+    pub keyframe: KeyframeRequest,
+    /// The first packet of the last keyframe, and its timestamp.
+    last_keyframe: Option<(SeqNo, RtpTime)>,
+    last_frame: Option<(RtpTime, Instant)>,
+    interval: Duration,
+    nack: bool,
+    kind: MediaKind,
+}
+
+impl Stream {
+    /// A stream that may come; `nack`: ask for what is lost.
+    #[must_use]
+    pub fn new(kind: MediaKind, clock_rate: u32, nack: bool) -> Self {
+        let capacity = if kind == MediaKind::Audio {
+            history::AUDIO
+        } else {
+            history::VIDEO
+        };
+        Self {
+            ssrc: None,
+            rtx: None,
+            clock_rate,
+            extender: SeqExtender::default(),
+            loss: LossDetector::new(nack),
+            reception: Reception::new(clock_rate),
+            history: History::new(capacity),
+            keyframe: KeyframeRequest::default(),
+            last_keyframe: None,
+            last_frame: None,
+            interval: INITIAL_INTERVAL,
+            nack,
+            kind,
+        }
+    }
+
+    /// Its SSRC, once known.
+    #[must_use]
+    pub fn ssrc(&self) -> Option<Ssrc> {
+        self.ssrc
+    }
+
+    /// The SSRC of its retransmissions, once known.
+    #[must_use]
+    pub fn rtx(&self) -> Option<Ssrc> {
+        self.rtx
+    }
+
+    /// Media clock in Hz.
+    #[must_use]
+    pub fn clock_rate(&self) -> u32 {
+        self.clock_rate
+    }
+
+    /// Learns the SSRC of the retransmissions.
+    pub fn set_rtx(&mut self, rtx: Ssrc) {
+        self.rtx = Some(rtx);
+    }
+
+    /// Learns its SSRC. Another one than before is another stream: all that was known of the old one is forgotten.
+    /// Returns whether that is so.
+    pub fn set_ssrc(&mut self, ssrc: Ssrc) -> bool {
+        let replaced = self.ssrc.is_some_and(|before| before != ssrc);
+        if replaced {
+            *self = Self::new(self.kind, self.clock_rate, self.nack);
+        }
+        self.ssrc = Some(ssrc);
+        replaced
+    }
+
+    /// The stream has ended (BYE); its SSRC may come back.
+    pub fn end(&mut self) {
+        self.last_frame = None;
+    }
+
+    /// Takes a packet of this stream; `None` for a duplicate.
+    pub fn on_packet(&mut self, now: Instant, packet: Packet, codec: Codec, encoding: u8) -> Option<Meta> {
+        let view = packet.view();
+        let seq = self.extender.extend(view.seq());
+        let arrival = self.loss.on_packet(now, seq);
+        if arrival == Arrival::Duplicate {
+            return None;
+        }
+        let timestamp = RtpTime(view.timestamp());
+        let in_order = matches!(arrival, Arrival::New { .. });
+        self.reception
+            .on_packet(now, seq, timestamp, view.payload().len(), in_order);
+        let info = payload::peek(codec, view.payload());
+        if info.keyframe && self.kind == MediaKind::Video {
+            self.note_keyframe(seq, timestamp);
+        }
+        if in_order {
+            self.note_interval(now, timestamp);
+        }
+        let empty = view.payload().is_empty();
+        self.history.insert(Received {
+            packet,
+            seq,
+            arrival: now,
+            info,
+        });
+        Some(Meta {
+            encoding,
+            seq,
+            timestamp,
+            info,
+            empty,
+        })
+    }
+
+    /// A keyframe may say so in several of its packets; the first one counts.
+    fn note_keyframe(&mut self, seq: SeqNo, timestamp: RtpTime) {
+        self.keyframe.satisfy();
+        match self.last_keyframe {
+            Some((first, at)) if at == timestamp => self.last_keyframe = Some((first.min(seq), at)),
+            Some((last, _)) if last > seq => {}
+            _ => self.last_keyframe = Some((seq, timestamp)),
+        }
+    }
+
+    fn note_interval(&mut self, now: Instant, timestamp: RtpTime) {
+        match self.last_frame {
+            Some((last, at)) if last != timestamp => {
+                let gap = now.saturating_duration_since(at).min(STALL.1);
+                self.interval = (self.interval * 7 + gap) / 8;
+                self.last_frame = Some((timestamp, now));
+            }
+            Some((_, ref mut at)) => *at = now,
+            None => self.last_frame = Some((timestamp, now)),
+        }
+    }
+
+    /// Whether packets keep coming.
+    #[must_use]
+    pub fn is_live(&self, now: Instant) -> bool {
+        let patience = (self.interval * 5).clamp(STALL.0, STALL.1);
+        self.last_frame
+            .is_some_and(|(_, at)| now.saturating_duration_since(at) <= patience)
+    }
+
+    /// The first packet of the last keyframe and the last packet of all.
+    #[must_use]
+    pub fn since_keyframe(&self) -> Option<(SeqNo, SeqNo)> {
+        Some((self.last_keyframe?.0, self.extender.highest()?))
+    }
+}

@@ -1,0 +1,310 @@
+//! The way in: a datagram finds its endpoint, is opened, finds its stream, and its subscribers.
+
+use std::time::Instant;
+
+use crate::endpoint::{Endpoint, MAX_ROUTES, MAX_SSRCS, StreamRef};
+use crate::event::Event;
+use crate::forward::{Interest, Meta};
+use crate::packet::{Extension, Kind, Layout, Packet, Pt, RtpView};
+use crate::payload::{Codec, MediaKind};
+use crate::receive::{PtUse, Track, rtx};
+use crate::router::Router;
+use crate::router::tables::Table;
+use crate::send::{Note, Outgoing};
+use crate::stats::DropReason;
+use crate::transport::{Route, stun};
+
+impl Router {
+    #[inline]
+    pub(super) fn input(&mut self, now: Instant, route: Route, datagram: &mut [u8]) -> Result<(), DropReason> {
+        match Kind::of(datagram).ok_or(DropReason::UnknownProtocol)? {
+            Kind::Rtp => self.input_rtp(now, route, datagram),
+            Kind::Rtcp => self.input_rtcp(now, route, datagram),
+            Kind::Stun => self.input_stun(now, route, datagram),
+            Kind::Dtls => self.input_dtls(now, route, datagram),
+        }
+    }
+
+    /// A request says by its user name whose it is, wherever it comes from; an answer comes from where we asked.
+    fn input_stun(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
+        let named = stun::local_ufrag(datagram).map(|ufrag| self.ufrags.get(ufrag).copied());
+        let key = match named {
+            Some(key) => key,
+            None => self.owner(route).or_else(|| self.asked(now, route, datagram)),
+        };
+        let key = key.ok_or(DropReason::StunRejected)?;
+        let endpoint = self.endpoints.at_mut(key).ok_or(DropReason::UnknownSource)?;
+        endpoint.bytes.0 += datagram.len() as u64;
+        endpoint.transport.handle_stun(now, route, datagram)?;
+        self.bind(route, key);
+        self.wake(key);
+        Ok(())
+    }
+
+    /// The endpoint with full ICE that this answer is for.
+    fn asked(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Option<usize> {
+        let endpoints = &mut self.endpoints;
+        self.full_ice.iter().copied().find(|key| {
+            endpoints
+                .at_mut(*key)
+                .is_some_and(|peer| peer.transport.handle_stun(now, route, datagram).is_ok())
+        })
+    }
+
+    /// `route` has proved to belong to an endpoint.
+    fn bind(&mut self, route: Route, key: usize) {
+        let address = (route.protocol, route.remote);
+        if self.routes.get(&address) == Some(&key) {
+            return;
+        }
+        if let Some(before) = self.routes.insert(address, key)
+            && let Some(endpoint) = self.endpoints.at_mut(before)
+        {
+            endpoint.routes.retain(|known| *known != address);
+        }
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        if endpoint.routes.len() >= MAX_ROUTES {
+            let oldest = endpoint.routes.remove(0);
+            self.routes.remove(&oldest);
+        }
+        endpoint.routes.push(address);
+    }
+
+    fn input_dtls(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
+        let key = self.owner(route).ok_or(DropReason::UnknownSource)?;
+        let endpoint = self.endpoints.at_mut(key).ok_or(DropReason::UnknownSource)?;
+        endpoint.bytes.0 += datagram.len() as u64;
+        let result = endpoint.transport.handle_dtls(now, route, datagram);
+        self.wake(key);
+        result
+    }
+
+    #[inline]
+    fn input_rtp(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
+        let key = self.owner(route).ok_or(DropReason::UnknownSource)?;
+        let endpoint = self.endpoints.at_mut(key).ok_or(DropReason::UnknownSource)?;
+        let layout = Layout::parse(datagram).map_err(|_| DropReason::Malformed)?;
+        let space = self.pool.space(datagram.len());
+        let connected = endpoint.transport.is_connected();
+        let len = endpoint.transport.open_rtp(now, route, &layout, datagram, space)?;
+        endpoint.bytes.0 += datagram.len() as u64;
+        let view = RtpView::with_layout(&space[..len.min(datagram.len())], layout);
+        let (pt, stream) = (view.pt(), resolve(endpoint, &mut self.tracks, &view));
+        let (stream, replaced) = stream?;
+        let track = self.tracks.get_mut(stream.track.0).ok_or(DropReason::UnknownStream)?;
+        if track.transport_cc
+            && let Some(&[high, low]) = track
+                .extensions
+                .id(Extension::TransportCc)
+                .and_then(|id| view.extension(id))
+        {
+            endpoint.arrivals.on_packet(now, u16::from_be_bytes([high, low]));
+        }
+        endpoint.stirred |= !connected || endpoint.arrivals.next_timeout().is_some();
+        let (codec, unwrapped) = match track.pt_use(pt) {
+            PtUse::Media(codec) => (codec, None),
+            PtUse::Rtx(original) => (
+                track.codec_of(original).ok_or(DropReason::UnknownStream)?,
+                Some(original),
+            ),
+            PtUse::Unknown => return Err(DropReason::UnknownStream),
+        };
+        let packet = match unwrapped {
+            None => Packet::new(self.pool.commit(len), layout),
+            Some(original) => {
+                let ssrc = track.streams.get(stream.encoding).and_then(|stream| stream.ssrc());
+                let ssrc = ssrc.ok_or(DropReason::UnknownStream)?;
+                if rtx::unwrap(&mut space[..len], &layout, original, ssrc).is_none() {
+                    self.mark(key);
+                    return Ok(());
+                }
+                Packet::parse(self.pool.commit(len).slice(rtx::OSN..))
+            }
+        };
+        let packet = packet.map_err(|_| DropReason::Malformed)?;
+        if replaced {
+            self.on_streams_changed(now, stream, u8::try_from(stream.encoding).ok());
+        }
+        self.on_media(now, stream, codec, packet)
+    }
+
+    /// A packet in the clear, of a known stream.
+    #[inline]
+    fn on_media(&mut self, now: Instant, stream: StreamRef, codec: Codec, packet: Packet) -> Result<(), DropReason> {
+        let track = self.tracks.get_mut(stream.track.0).ok_or(DropReason::UnknownStream)?;
+        let key = track.endpoint;
+        let encoding = u8::try_from(stream.encoding).map_err(|_| DropReason::UnknownStream)?;
+        let incoming = track
+            .streams
+            .get_mut(stream.encoding)
+            .ok_or(DropReason::UnknownStream)?;
+        let meta = incoming
+            .on_packet(now, packet, codec, encoding)
+            .ok_or(DropReason::Stale)?;
+        if incoming.loss.missing() > 0
+            && let Some(endpoint) = self.endpoints.at_mut(key)
+        {
+            endpoint.stirred = true;
+        }
+        let first = !std::mem::replace(&mut track.started, true);
+        let live_changed = track.update_live(now);
+        let (id, muted) = (track.id, track.muted);
+        self.mark(key);
+        if first {
+            self.tell(Event::TrackStarted { track: id });
+        }
+        if live_changed {
+            self.on_streams_changed(now, stream, None);
+        }
+        if muted {
+            return Err(DropReason::Muted);
+        }
+        self.forward(now, stream, codec, &meta);
+        Ok(())
+    }
+
+    /// Encodings have appeared, stopped or been replaced: subscriptions may want others now.
+    #[cold]
+    fn on_streams_changed(&mut self, now: Instant, stream: StreamRef, replaced: Option<u8>) {
+        let Some(track) = self.tracks.get(stream.track.0) else {
+            return;
+        };
+        let live = track.live();
+        let subscribers = track.subscribers.clone();
+        for subscription in subscribers {
+            if let Some(outgoing) = self.subscriptions.get_mut(subscription.0) {
+                outgoing.forwarder.set_live(live);
+                if let Some(encoding) = replaced {
+                    outgoing.forwarder.reset_encoding(encoding);
+                }
+            }
+            self.want_keyframe(now, subscription);
+        }
+    }
+
+    /// Hands a packet to everybody who listens. Per subscriber: some arithmetic and a note of 64 bytes.
+    #[inline]
+    fn forward(&mut self, now: Instant, stream: StreamRef, codec: Codec, meta: &Meta) {
+        let mut waiting = None;
+        let Some(track) = self.tracks.get(stream.track.0) else {
+            return;
+        };
+        for &id in &track.subscribers {
+            let Some(outgoing) = self.subscriptions.get_mut(id.0) else {
+                continue;
+            };
+            let Some(endpoint) = self.endpoints.at_mut(outgoing.endpoint) else {
+                continue;
+            };
+            match outgoing.forwarder.interest(meta) {
+                Interest::None => continue,
+                _ if !endpoint.transport.is_connected() || outgoing.pts(codec).is_none() => continue,
+                Interest::Starts => start(now, track, outgoing, meta),
+                Interest::Continues => {}
+            }
+            let Some(rewrite) = outgoing.forwarder.forward(now, meta) else {
+                if outgoing.forwarder.current().is_none() {
+                    waiting = Some(id);
+                }
+                continue;
+            };
+            let note = Note::new(id, track.id, meta, rewrite);
+            outgoing.log.insert(note);
+            if !endpoint.queue.push(note, track.kind == MediaKind::Audio) {
+                endpoint.drops.count(DropReason::LimitReached);
+            }
+            if !std::mem::replace(&mut endpoint.dirty, true) {
+                self.dirty.push_back(outgoing.endpoint);
+            }
+        }
+        if let Some(id) = waiting {
+            self.want_keyframe(now, id);
+        }
+    }
+}
+
+/// A subscription switches to the encoding of `meta`.
+fn start(now: Instant, track: &Track, outgoing: &mut Outgoing, meta: &Meta) {
+    let Some(stream) = track.streams.get(usize::from(meta.encoding)) else {
+        return;
+    };
+    let rate = stream.clock_rate();
+    // Equal wall clock at the publisher is equal media time for the subscriber (RFC 3550 §6.4.1).
+    let aligned = outgoing.forwarder.reference().and_then(|(before, shift)| {
+        let before = track.streams.get(usize::from(before))?.reception.clock()?;
+        let wall = stream.reception.clock()?.ntp_at(meta.timestamp, rate);
+        Some(before.rtp_at(wall, rate).plus(shift))
+    });
+    outgoing.forwarder.start(now, meta, rate, aligned);
+}
+
+/// Finds out which stream a packet belongs to: by SSRC, or the first time by MID, RID and payload type (RFC 8843 §9.2).
+/// Also tells whether an SSRC has taken the place of another.
+#[inline]
+fn resolve(
+    endpoint: &mut Endpoint,
+    tracks: &mut Table<Track>,
+    view: &RtpView<'_>,
+) -> Result<(StreamRef, bool), DropReason> {
+    match endpoint.streams.get(&view.ssrc()) {
+        Some(stream) => Ok((*stream, false)),
+        None => learn(endpoint, tracks, view),
+    }
+}
+
+#[cold]
+fn learn(
+    endpoint: &mut Endpoint,
+    tracks: &mut Table<Track>,
+    view: &RtpView<'_>,
+) -> Result<(StreamRef, bool), DropReason> {
+    if endpoint.streams.len() >= MAX_SSRCS {
+        return Err(DropReason::LimitReached);
+    }
+    let find = |endpoint: &Endpoint, tracks: &Table<Track>| {
+        let known = || endpoint.tracks.iter().filter_map(|id| tracks.get(id.0));
+        let named = known().find(|track| {
+            let mid = track.extensions.id(Extension::Mid).and_then(|id| view.extension(id));
+            mid.is_some() && mid == track.mid.as_ref().map(|mid| mid.0.as_bytes())
+        });
+        let speaks = |track: &&Track| track.pt_use(view.pt()) != PtUse::Unknown;
+        let mut by_pt = known().filter(speaks);
+        let only = by_pt.next().filter(|_| by_pt.next().is_none());
+        named.or(only).map(|track| track.id)
+    };
+    let id = find(endpoint, tracks).ok_or(DropReason::UnknownStream)?;
+    let track = tracks.get_mut(id.0).ok_or(DropReason::UnknownStream)?;
+    let (encoding, rtx) = encoding_of(track, view, view.pt()).ok_or(DropReason::UnknownStream)?;
+    let stream = track.streams.get_mut(encoding).ok_or(DropReason::UnknownStream)?;
+    let before = if rtx { stream.rtx() } else { stream.ssrc() };
+    let mut replaced = false;
+    if rtx {
+        stream.set_rtx(view.ssrc());
+    } else {
+        replaced = stream.set_ssrc(view.ssrc());
+    }
+    if let Some(before) = before {
+        endpoint.streams.remove(&before);
+    }
+    let stream = StreamRef {
+        track: id,
+        encoding,
+        rtx,
+    };
+    endpoint.streams.insert(view.ssrc(), stream);
+    Ok((stream, replaced))
+}
+
+fn encoding_of(track: &Track, view: &RtpView<'_>, pt: Pt) -> Option<(usize, bool)> {
+    let element = |extension| track.extensions.id(extension).and_then(|id| view.extension(id));
+    let rtx = matches!(track.pt_use(pt), PtUse::Rtx(_));
+    if let Some(rid) = element(Extension::RepairedRid)
+        .filter(|_| rtx)
+        .or_else(|| element(Extension::Rid))
+    {
+        return track.encoding_of(rid).map(|encoding| (encoding, rtx));
+    }
+    (track.streams.len() == 1).then_some((0, rtx))
+}

@@ -1,0 +1,162 @@
+//! The only public machine: tables of endpoints, tracks and subscriptions, and dispatch between them.
+//!
+//! ```text
+//!  handle_datagram ─► input    demux, open, find the stream ─► receive ─► forward ─► notes in send queues
+//!  handle_timeout  ─► timers   transports, NACK, reports due
+//!  commands        ─► control  endpoints, tracks, subscriptions, layers
+//!  poll_output     ◄─ output   endpoint by endpoint: transport, feedback, notes ─► datagrams, events, next deadline
+//! ```
+//!
+//! Any order of calls is safe, and a call too many is harmless. Nothing blocks, nothing asks the clock. Poll
+//! [`Router::poll_output`] until [`Output::Timeout`] after each call or batch of calls.
+
+mod control;
+mod feedback;
+mod input;
+mod output;
+mod rtcp_in;
+mod tables;
+mod timers;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+pub use self::control::UsageError;
+use self::tables::Table;
+pub use self::tables::{EndpointStats, RouterStats, SubscriptionStats, TrackStats};
+use self::timers::Timers;
+use crate::config::RouterConfig;
+use crate::endpoint::Endpoint;
+use crate::event::{Event, Output};
+use crate::packet::Pool;
+use crate::receive::Track;
+use crate::send::Outgoing;
+use crate::stats::Drops;
+use crate::time::WallClock;
+use crate::transport::{Protocol, Route};
+
+/// Events that wait for the caller; a caller that never polls loses the oldest.
+const MAX_EVENTS: usize = 4096;
+
+/// Routes RTP between endpoints. See the crate's page for the run loop.
+#[derive(Debug)]
+pub struct Router {
+    config: RouterConfig,
+    epoch: Instant,
+    wall: WallClock,
+    pool: Pool,
+    endpoints: Table<Endpoint>,
+    tracks: Table<Track>,
+    subscriptions: Table<Outgoing>,
+    /// Whose address is it? Only addresses that have proved themselves.
+    routes: FxHashMap<(Protocol, SocketAddr), usize>,
+    /// Whose ICE user fragment is it?
+    ufrags: FxHashMap<String, usize>,
+    /// Endpoints with a socket of their own.
+    sockets: FxHashMap<SocketAddr, usize>,
+    /// Endpoints that make checks of their own, whose answers come from addresses not seen before.
+    full_ice: Vec<usize>,
+    dirty: VecDeque<usize>,
+    timers: Timers,
+    events: VecDeque<Event>,
+    drops: Drops,
+    /// Used and kept by `feedback`, so that it does not allocate each time.
+    lost: Vec<u16>,
+}
+
+impl Router {
+    /// A router without endpoints.
+    #[must_use]
+    pub fn new(now: Instant, config: RouterConfig) -> Self {
+        Self {
+            wall: WallClock::new(now, config.wall),
+            epoch: now,
+            pool: Pool::new(),
+            endpoints: Table::default(),
+            tracks: Table::default(),
+            subscriptions: Table::default(),
+            routes: FxHashMap::default(),
+            ufrags: FxHashMap::default(),
+            sockets: FxHashMap::default(),
+            full_ice: Vec::new(),
+            dirty: VecDeque::new(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            drops: Drops::default(),
+            lost: Vec::new(),
+            config,
+        }
+    }
+
+    /// Takes a datagram that came in on `route`. The bytes are decrypted out of `datagram` or in it; their content is
+    /// undefined afterwards. Never fails: what cannot be used is counted by [`crate::DropReason`].
+    ///
+    /// No allocation in steady state; one copy per received packet (the decryption).
+    #[inline]
+    pub fn handle_datagram(&mut self, now: Instant, route: Route, datagram: &mut [u8]) {
+        if let Err(reason) = self.input(now, route, datagram) {
+            self.drops.count(reason);
+            if let Some(endpoint) = self.owner(route).and_then(|key| self.endpoints.at_mut(key)) {
+                endpoint.drops.count(reason);
+            }
+        }
+    }
+
+    /// Does what is due at `now`: retransmission requests, reports, handshakes, checks.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(key) = self.timers.take_due(now) {
+            self.on_timeout(now, key);
+        }
+    }
+
+    /// The next datagram, event or deadline. Datagrams are written to the start of `buf`, which should hold at least
+    /// 1500 bytes; all datagrams to one endpoint come one after another.
+    pub fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output {
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        while let Some(&key) = self.dirty.front() {
+            if let Some(transmit) = self.poll_endpoint(now, key, buf) {
+                return Output::Transmit(transmit);
+            }
+            self.dirty.pop_front();
+            self.settle(now, key);
+            if let Some(event) = self.events.pop_front() {
+                return Output::Event(event);
+            }
+        }
+        Output::Timeout(self.timers.next())
+    }
+
+    /// Whether the address `remote` belongs to an endpoint of this router.
+    #[must_use]
+    pub fn owns(&self, protocol: Protocol, remote: SocketAddr) -> bool {
+        self.routes.contains_key(&(protocol, remote))
+    }
+
+    fn owner(&self, route: Route) -> Option<usize> {
+        self.sockets
+            .get(&route.local)
+            .or_else(|| self.routes.get(&(route.protocol, route.remote)))
+            .copied()
+    }
+
+    /// Puts an endpoint into the list of those with something to send.
+    fn mark(&mut self, key: usize) {
+        if let Some(endpoint) = self.endpoints.at_mut(key)
+            && !std::mem::replace(&mut endpoint.dirty, true)
+        {
+            self.dirty.push_back(key);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}

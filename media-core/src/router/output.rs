@@ -1,0 +1,122 @@
+//! The way out: one endpoint after another, what it is owed becomes datagrams.
+
+use std::time::Instant;
+
+use crate::endpoint::Leaving;
+use crate::event::{Event, Transmit};
+use crate::packet::{Kind, Ssrc};
+use crate::router::Router;
+use crate::rtcp;
+use crate::send::datagram::{self, Transmission};
+use crate::send::note::{Form, Note};
+use crate::stats::DropReason;
+
+impl Router {
+    /// The next datagram to an endpoint; `None` when it is owed nothing more.
+    #[inline]
+    pub(super) fn poll_endpoint(&mut self, now: Instant, key: usize, buf: &mut [u8]) -> Option<Transmit> {
+        let endpoint = self.endpoints.at_mut(key)?;
+        if endpoint.stirred {
+            if let Some(transmit) = endpoint.transport.poll_transmit(now, buf) {
+                endpoint.bytes.1 += transmit.len as u64;
+                return Some(transmit);
+            }
+            if endpoint.transport.is_connected() {
+                let len = self.write_feedback(now, key, buf);
+                if len > 0 {
+                    return self.seal_rtcp(key, buf, len);
+                }
+            }
+        }
+        while let Some(note) = self.endpoints.at_mut(key)?.queue.pop() {
+            if let Some(transmit) = self.write_note(now, key, &note, buf) {
+                return Some(transmit);
+            }
+        }
+        self.poll_leaving(now, key, buf)
+    }
+
+    /// A note becomes a sealed datagram; `None` when its packet is not in the history any more.
+    #[inline]
+    fn write_note(&mut self, now: Instant, key: usize, note: &Note, buf: &mut [u8]) -> Option<Transmit> {
+        let outgoing = self.subscriptions.get_mut(note.subscription.0)?;
+        let track = self.tracks.get(note.track.0)?;
+        let received = track
+            .streams
+            .get(usize::from(note.encoding))?
+            .history
+            .get(note.source)?;
+        let pts = outgoing.pts(track.codec_of(received.packet.view().pt())?)?;
+        let endpoint = self.endpoints.at_mut(key)?;
+        let transmission = Transmission::new(now, self.epoch, endpoint.transport_seq);
+        let written = datagram::write(note, received, outgoing, pts, transmission, buf);
+        let Some(written) = written else {
+            endpoint.drops.count(DropReason::TooLong);
+            return None;
+        };
+        let route = endpoint.transport.route(Kind::Rtp)?;
+        let len = endpoint
+            .transport
+            .seal_rtp(buf, written.header, written.len, written.seq)?;
+        endpoint.transport_seq = endpoint.transport_seq.wrapping_add(1);
+        endpoint.bytes.1 += len as u64;
+        if note.form == Form::Rtx {
+            outgoing.rtx_seq = outgoing.rtx_seq.plus(1);
+        } else {
+            outgoing.report.on_sent(written.payload);
+        }
+        if outgoing.told_layer != Some(note.encoding) {
+            outgoing.told_layer = Some(note.encoding);
+            let subscription = outgoing.id;
+            self.tell(Event::LayerChanged {
+                subscription,
+                spatial: note.encoding,
+            });
+        }
+        Some(Transmit { route, len })
+    }
+
+    fn seal_rtcp(&mut self, key: usize, buf: &mut [u8], len: usize) -> Option<Transmit> {
+        let endpoint = self.endpoints.at_mut(key)?;
+        let route = endpoint.transport.route(Kind::Rtcp)?;
+        let len = endpoint.transport.seal_rtcp(buf, len)?;
+        endpoint.bytes.1 += len as u64;
+        Some(Transmit { route, len })
+    }
+
+    /// BYE, then the farewell of the transport.
+    fn poll_leaving(&mut self, now: Instant, key: usize, buf: &mut [u8]) -> Option<Transmit> {
+        let endpoint = self.endpoints.at_mut(key)?;
+        match endpoint.leaving? {
+            Leaving::Bye => {
+                endpoint.leaving = Some(Leaving::Closing);
+                let ids = &self.endpoints.at(key)?.subscriptions;
+                let ssrcs: Vec<Ssrc> = ids
+                    .iter()
+                    .filter_map(|id| self.subscriptions.get(id.0))
+                    .map(|out| out.stream.ssrc)
+                    .collect();
+                let sealed = self.write_bye(key, &ssrcs, buf);
+                self.endpoints.at_mut(key)?.transport.close(now);
+                sealed.or_else(|| self.endpoints.at_mut(key)?.transport.poll_transmit(now, buf))
+            }
+            Leaving::Closing => endpoint.transport.poll_transmit(now, buf),
+        }
+    }
+
+    /// At most 31 sources fit one BYE (RFC 3550 §6.6); the rest is told by `close_notify`.
+    fn write_bye(&mut self, key: usize, ssrcs: &[Ssrc], buf: &mut [u8]) -> Option<Transmit> {
+        if !self.endpoints.at(key)?.transport.is_connected() {
+            return None;
+        }
+        let sender = [self.endpoints.at(key)?.rtcp_ssrc()];
+        let ssrcs = ssrcs
+            .get(..ssrcs.len().min(rtcp::MAX_COUNT))
+            .filter(|ssrcs| !ssrcs.is_empty())
+            .unwrap_or(&sender);
+        // A compound packet begins with a report (RFC 3550 §6.1).
+        let len = rtcp::rr::write(buf, sender[0], &[])?;
+        let bye = rtcp::bye::write(buf.get_mut(len..)?, ssrcs, "")?;
+        self.seal_rtcp(key, buf, len + bye)
+    }
+}

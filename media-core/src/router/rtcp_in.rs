@@ -1,0 +1,141 @@
+//! RTCP from a peer: clocks and losses of what it sends, wishes and losses of what it gets. `docs/rtcp.md` has the table.
+
+use std::time::{Duration, Instant};
+
+use crate::endpoint::Endpoint;
+use crate::packet::Ssrc;
+use crate::router::Router;
+use crate::rtcp::{self, Message, ReportBlock};
+use crate::stats::DropReason;
+use crate::time::{NtpTime, RtpTime};
+use crate::transport::Route;
+
+/// Retransmissions that one datagram may ask for.
+const MAX_REPAIRS: usize = 256;
+/// Round trip assumed for a receiver that has not reported yet.
+const INITIAL_RTT: Duration = Duration::from_millis(50);
+
+impl Router {
+    pub(super) fn input_rtcp(&mut self, now: Instant, route: Route, datagram: &mut [u8]) -> Result<(), DropReason> {
+        let key = self.owner(route).ok_or(DropReason::UnknownSource)?;
+        let endpoint = self.endpoints.at_mut(key).ok_or(DropReason::UnknownSource)?;
+        let received = datagram.len() as u64;
+        let len = endpoint.transport.open_rtcp(now, route, datagram)?;
+        endpoint.bytes.0 += received;
+        let mut repairs = 0;
+        for message in rtcp::messages(datagram.get(..len).unwrap_or_default()) {
+            let message = message.map_err(|_| DropReason::Malformed)?;
+            self.on_message(now, key, &message, &mut repairs);
+        }
+        Ok(())
+    }
+
+    fn on_message(&mut self, now: Instant, key: usize, message: &Message<'_>, repairs: &mut usize) {
+        match message {
+            Message::SenderReport(report) => {
+                self.on_clock(now, key, report.ssrc, report.ntp, report.rtp);
+                report.blocks().for_each(|block| self.on_report(now, key, &block));
+            }
+            Message::ReceiverReport(report) => report.blocks().for_each(|block| self.on_report(now, key, &block)),
+            Message::Nack(nack) => self.on_nack(now, key, nack.media, nack.lost(), repairs),
+            Message::Pli(pli) => self.on_keyframe_wish(now, key, pli.media),
+            Message::Fir(fir) => fir
+                .entries()
+                .for_each(|(ssrc, _)| self.on_keyframe_wish(now, key, ssrc)),
+            Message::Bye(bye) => bye.ssrcs().for_each(|ssrc| self.on_bye(key, ssrc)),
+            // Names are told by signalling. Estimates and arrival times are for `estimate/`.
+            _ => {}
+        }
+    }
+
+    fn on_clock(&mut self, now: Instant, key: usize, ssrc: Ssrc, ntp: NtpTime, rtp: RtpTime) {
+        let ours = self.wall.ntp(now);
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        let Some(stream) = endpoint.streams.get(&ssrc).copied() else {
+            return;
+        };
+        endpoint.wall_offset(ntp, ours);
+        let track = self.tracks.get_mut(stream.track.0);
+        if let Some(stream) = track.and_then(|track| track.streams.get_mut(stream.encoding)) {
+            stream.reception.on_sender_report(now, ntp, rtp);
+        }
+    }
+
+    fn on_report(&mut self, now: Instant, key: usize, block: &ReportBlock) {
+        if let Some(outgoing) = self.outgoing_of(key, block.ssrc)
+            && outgoing.stream.ssrc == block.ssrc
+        {
+            outgoing.report.on_report(now, block);
+        }
+    }
+
+    fn on_nack(&mut self, now: Instant, key: usize, media: Ssrc, lost: impl Iterator<Item = u16>, repairs: &mut usize) {
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        let Some(id) = endpoint.outgoing.get(&media) else {
+            return;
+        };
+        let Some(outgoing) = self.subscriptions.get_mut(id.0) else {
+            return;
+        };
+        // Without a retransmission stream the packet would go out again under its own number: with SRTP that is a
+        // second message under one nonce (RFC 7714 §8.4), unless it is the same to the last bit, which nobody promises.
+        if outgoing.stream.rtx.is_none() && endpoint.transport.profile().is_some() {
+            return;
+        }
+        let rtt = outgoing.report.rtt().unwrap_or(INITIAL_RTT);
+        for wire in lost.take(MAX_REPAIRS.saturating_sub(*repairs)) {
+            *repairs += 1;
+            if let Some(note) = outgoing.log.request(now, wire, rtt) {
+                endpoint.queue.push(note, true);
+            }
+        }
+        self.mark(key);
+    }
+
+    fn on_keyframe_wish(&mut self, now: Instant, key: usize, ssrc: Ssrc) {
+        let Some(outgoing) = self.outgoing_of(key, ssrc) else {
+            return;
+        };
+        let forwarder = &outgoing.forwarder;
+        let Some(encoding) = forwarder.waits_for().or_else(|| forwarder.current()) else {
+            return;
+        };
+        let Some(track) = outgoing.source.and_then(|source| self.tracks.get_mut(source.0)) else {
+            return;
+        };
+        let publisher = track.endpoint;
+        if let Some(stream) = track.streams.get_mut(usize::from(encoding)) {
+            stream.keyframe.want(now);
+            self.wake(publisher);
+        }
+    }
+
+    fn on_bye(&mut self, key: usize, ssrc: Ssrc) {
+        let Some(stream) = self
+            .endpoints
+            .at(key)
+            .and_then(|endpoint| endpoint.streams.get(&ssrc))
+            .copied()
+        else {
+            return;
+        };
+        let track = self.tracks.get_mut(stream.track.0);
+        if let Some(incoming) = track.and_then(|track| track.streams.get_mut(stream.encoding))
+            && !stream.rtx
+        {
+            incoming.end();
+        }
+    }
+
+    fn outgoing_of(&mut self, key: usize, ssrc: Ssrc) -> Option<&mut crate::send::Outgoing> {
+        let id = self
+            .endpoints
+            .at(key)
+            .and_then(|endpoint: &Endpoint| endpoint.outgoing.get(&ssrc))?;
+        self.subscriptions.get_mut(id.0)
+    }
+}

@@ -1,0 +1,136 @@
+//! A note becomes RTP in the send buffer: the subscriber's own header, then the payload, copied once.
+
+use std::time::{Duration, Instant};
+
+use crate::packet::view::ExtensionForm;
+use crate::packet::{Extension, Pt, RtpView, RtpWriter, SeqNo};
+use crate::payload::picture_id::MAX_PREFIX;
+use crate::receive::history::Received;
+use crate::send::note::{Form, Note};
+use crate::send::outgoing::Outgoing;
+
+/// An RTP packet in a buffer, not yet sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Length of the header.
+    pub header: usize,
+    /// Length of the packet.
+    pub len: usize,
+    /// Its extended sequence number.
+    pub seq: SeqNo,
+    /// Bytes of payload.
+    pub payload: usize,
+}
+
+/// What belongs to the transmission, not to the packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Transmission {
+    /// The time of sending, since some fixed moment.
+    pub at: Duration,
+    /// The next transport-wide sequence number.
+    pub transport_seq: u16,
+}
+
+impl Transmission {
+    /// A transmission at `now`, in the time since `epoch`.
+    #[must_use]
+    pub fn new(now: Instant, epoch: Instant, transport_seq: u16) -> Self {
+        Self {
+            at: now.saturating_duration_since(epoch),
+            transport_seq,
+        }
+    }
+
+    /// Absolute send time: 6 bits of seconds, 18 of fraction.
+    #[expect(clippy::cast_possible_truncation, reason = "24 bits, wraps every 64 seconds")]
+    fn abs_send_time(&self) -> [u8; 3] {
+        let fixed = (self.at.as_nanos() << 18) / 1_000_000_000;
+        let [_, bytes @ ..] = (fixed as u32 & 0x00ff_ffff).to_be_bytes();
+        bytes
+    }
+}
+
+/// Writes the packet of `note` into `buf`. `None` when it does not fit.
+///
+/// Copies the payload once; allocates nothing.
+#[inline]
+pub fn write(
+    note: &Note,
+    received: &Received,
+    outgoing: &Outgoing,
+    pts: (Pt, Option<Pt>),
+    transmission: Transmission,
+    buf: &mut [u8],
+) -> Option<Written> {
+    let view = received.packet.view();
+    let original = note.seq.wire();
+    let (pt, ssrc, seq, rtx) = match (note.form, pts.1, outgoing.stream.rtx) {
+        (Form::Rtx, Some(pt), Some(ssrc)) => (pt, ssrc, outgoing.rtx_seq, true),
+        _ => (pts.0, outgoing.stream.ssrc, note.seq, false),
+    };
+    let filler = note.form == Form::Filler;
+    let marker = view.marker() && !filler;
+    let mut writer = RtpWriter::new(buf, pt, marker, seq.wire(), note.timestamp.0, ssrc);
+    if view.layout().extension_form() == ExtensionForm::TwoByte {
+        writer.use_two_byte();
+    }
+    write_extensions(&mut writer, &view, outgoing, transmission, filler);
+    if filler {
+        // A packet without payload would be a keep-alive to some; padding is understood by all.
+        writer.padding(1);
+    } else {
+        if rtx {
+            writer.payload(&original.to_be_bytes());
+        }
+        write_payload(&mut writer, note, received, &view);
+    }
+    let (header, len) = writer.finish()?;
+    Some(Written {
+        header,
+        len,
+        seq,
+        payload: len - header,
+    })
+}
+
+#[inline]
+fn write_payload(writer: &mut RtpWriter<'_>, note: &Note, received: &Received, view: &RtpView<'_>) {
+    let payload = view.payload();
+    let mut prefix = [0; MAX_PREFIX];
+    let patched = note
+        .patch
+        .map_or(0, |patch| received.info.ids.write_patched(payload, patch, &mut prefix));
+    writer.payload(&prefix[..patched.min(MAX_PREFIX)]);
+    writer.payload(payload.get(patched..).unwrap_or_default());
+}
+
+#[inline]
+fn write_extensions(
+    writer: &mut RtpWriter<'_>,
+    view: &RtpView<'_>,
+    outgoing: &Outgoing,
+    transmission: Transmission,
+    filler: bool,
+) {
+    if !outgoing.report.is_acknowledged()
+        && let (Some(mid), Some(id)) = (outgoing.mid, outgoing.extensions.id(Extension::Mid))
+    {
+        // Until the receiver has reported on the SSRC, it may not know which media section it belongs to (RFC 8843
+        // §9.2).
+        writer.extension(id, mid.0.as_bytes());
+    }
+    if let Some(id) = outgoing.extensions.id(Extension::TransportCc) {
+        writer.extension(id, &transmission.transport_seq.to_be_bytes());
+    }
+    if let Some(id) = outgoing.extensions.id(Extension::AbsSendTime) {
+        writer.extension(id, &transmission.abs_send_time());
+    }
+    if filler {
+        return;
+    }
+    for (theirs, element) in view.extensions() {
+        if let Some(ours) = outgoing.passed(theirs) {
+            writer.extension(ours, element);
+        }
+    }
+}

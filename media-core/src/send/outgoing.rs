@@ -1,0 +1,112 @@
+//! One outgoing RTP stream: the ids that the subscriber negotiated, the forwarder behind it, the log of what was sent.
+
+use smallvec::SmallVec;
+
+use crate::config::{StreamIds, SubscriptionConfig, SubscriptionId, TrackId};
+use crate::forward::Forwarder;
+use crate::packet::{ExtensionMap, Mid, Pt, SeqNo};
+use crate::payload::{Codec, MediaKind};
+use crate::send::log::{self, SentLog};
+use crate::send::report::SendReport;
+
+/// One subscription of an endpoint.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its name.
+    pub id: SubscriptionId,
+    /// Key of its endpoint in the router's table.
+    pub(crate) endpoint: usize,
+    /// Its media section.
+    pub mid: Option<Mid>,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// Its SSRCs.
+    pub stream: StreamIds,
+    /// The RTCP CNAME.
+    pub cname: String,
+    /// The ids that the subscriber negotiated.
+    pub extensions: ExtensionMap,
+    codecs: SmallVec<[(Codec, Pt, Option<Pt>); 4]>,
+    /// Where it comes from.
+    pub source: Option<TrackId>,
+    /// From the source's extension ids to the subscriber's, for what is passed on.
+    passed: SmallVec<[(u8, u8); 8]>,
+    /// Which packets, under which numbers.
+    pub forwarder: Forwarder,
+    /// What was sent.
+    pub log: SentLog,
+    /// Counters and round trip.
+    pub report: SendReport,
+    /// Number of the next retransmission.
+    pub(crate) rtx_seq: SeqNo,
+    /// The last layer that was told in an event.
+    pub(crate) told_layer: Option<u8>,
+}
+
+impl Outgoing {
+    /// Builds the tables of `config`.
+    #[must_use]
+    pub(crate) fn new(id: SubscriptionId, endpoint: usize, config: SubscriptionConfig) -> Self {
+        let capacity = if config.kind == MediaKind::Audio {
+            log::AUDIO
+        } else {
+            log::VIDEO
+        };
+        let stream = config.stream;
+        Self {
+            id,
+            endpoint,
+            mid: config.mid,
+            kind: config.kind,
+            stream,
+            cname: config.cname,
+            extensions: config.extensions,
+            codecs: config
+                .codecs
+                .iter()
+                .map(|params| (params.codec, params.pt, params.rtx))
+                .collect(),
+            source: None,
+            passed: SmallVec::new(),
+            forwarder: Forwarder::new(config.kind, stream.ssrc, config.layers),
+            log: SentLog::new(if config.nack { capacity } else { 1 }),
+            report: SendReport::default(),
+            rtx_seq: SeqNo(0x1_0000 + u64::from(stream.ssrc.0 >> 17)),
+            told_layer: None,
+        }
+    }
+
+    /// Puts another track behind the stream.
+    pub(crate) fn set_source(&mut self, source: Option<(TrackId, &ExtensionMap)>) {
+        self.source = source.map(|(track, _)| track);
+        self.passed = source.map_or_else(SmallVec::new, |(_, theirs)| {
+            theirs
+                .iter()
+                .filter(|(extension, _)| extension.is_forwarded())
+                .filter_map(|(extension, id)| Some((id, self.extensions.id(extension)?)))
+                .collect()
+        });
+        self.forwarder.reset_source();
+        self.told_layer = None;
+    }
+
+    /// The subscriber's payload types for `codec`: media, retransmission. `None` when it cannot decode it.
+    #[must_use]
+    #[inline]
+    pub fn pts(&self, codec: Codec) -> Option<(Pt, Option<Pt>)> {
+        self.codecs
+            .iter()
+            .find(|(known, ..)| *known == codec)
+            .map(|(_, pt, rtx)| (*pt, *rtx))
+    }
+
+    /// The subscriber's id for the publisher's extension `id`, if it is passed on.
+    #[must_use]
+    #[inline]
+    pub fn passed(&self, id: u8) -> Option<u8> {
+        self.passed
+            .iter()
+            .find(|(theirs, _)| *theirs == id)
+            .map(|(_, ours)| *ours)
+    }
+}
