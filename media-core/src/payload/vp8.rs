@@ -121,21 +121,23 @@ impl Descriptor {
 /// What the packet says; the default when it is cut short. About 3 ns, no allocation.
 #[inline]
 #[must_use]
-pub fn peek(payload: &[u8]) -> Info {
+pub fn peek(payload: &[u8]) -> (Info, Ids) {
     let Some(descriptor) = Descriptor::parse(payload) else {
-        return Info::default();
+        return (Info::default(), Ids::NONE);
     };
     let start_of_frame = descriptor.starts_frame();
-    Info {
+    let temporal = descriptor.tid.unwrap_or(0);
+    let info = Info {
         start_of_frame,
         keyframe: start_of_frame
             && payload
                 .get(descriptor.len)
                 .is_some_and(|header| header & INTER_FRAME == 0),
-        temporal: descriptor.tid.unwrap_or(0),
+        temporal,
         switch_up: descriptor.layer_sync,
+        switch_to: u8::from(descriptor.layer_sync) << temporal,
         discardable: descriptor.non_reference,
-        ids: descriptor.ids,
         ..Info::default()
-    }
+    };
+    (info, descriptor.ids)
 }

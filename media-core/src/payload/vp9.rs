@@ -170,23 +170,31 @@ fn skip_structure(payload: &[u8], mut at: usize) -> Option<usize> {
 /// What the packet says; the default when it is cut short. About 3 ns, no allocation.
 #[inline]
 #[must_use]
-pub fn peek(payload: &[u8]) -> Info {
+pub fn peek(payload: &[u8]) -> (Info, Ids) {
     let Some(descriptor) = Descriptor::parse(payload) else {
-        return Info::default();
+        return (Info::default(), Ids::NONE);
     };
     let (temporal, switch_up, spatial) = descriptor
         .layers
         .map_or((0, false, 0), |layers| (layers.tid, layers.switching_up, layers.sid));
-    Info {
+    // By the RFC, `U` speaks for the layers above this one. Senders also set it, as VP8's `Y`, on pictures of an upper
+    // layer that refer to lower ones only: after such a picture, its own layer is sure, those above it are not.
+    let switch_to = match (switch_up, temporal) {
+        (false, _) => 0,
+        (true, 0) => u8::MAX,
+        (true, layer) => 1 << layer,
+    };
+    let info = Info {
         start_of_frame: descriptor.start_of_frame,
         end_of_frame: descriptor.end_of_frame,
         keyframe: descriptor.starts_keyframe(),
         spatial,
         temporal,
         switch_up,
+        switch_to,
         spatial_switch_up: !descriptor.inter_picture,
         not_for_upper: descriptor.not_for_upper,
         discardable: false,
-        ids: descriptor.ids,
-    }
+    };
+    (info, descriptor.ids)
 }
