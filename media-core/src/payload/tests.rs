@@ -17,17 +17,9 @@ const CODECS: [Codec; 8] = [
     Codec::Av1,
 ];
 
-fn info(codec: Codec, payload: &[u8]) -> Info {
-    peek(codec, payload, None).0
-}
-
-fn ids(codec: Codec, payload: &[u8]) -> Ids {
-    peek(codec, payload, None).1
-}
-
 fn patched(codec: Codec, payload: &[u8], patch: Patch) -> Vec<u8> {
     let mut prefix = [0xee; MAX_PREFIX];
-    let len = ids(codec, payload).write_patched(payload, patch, &mut prefix);
+    let len = peek(codec, payload).ids.write_patched(payload, patch, &mut prefix);
     [&prefix[..len], &payload[len..]].concat()
 }
 
@@ -42,11 +34,14 @@ mod vp8_payloads {
 
     #[test]
     fn keyframe_of_a_simulcast_encoding() {
-        let (info, ids) = peek(Codec::Vp8, &KEYFRAME, None);
+        let info = peek(Codec::Vp8, &KEYFRAME);
         assert!(info.start_of_frame && info.keyframe && !info.discardable && !info.switch_up);
         assert_eq!(info.temporal, 0);
-        assert_eq!(ids.picture_id().map(|id| (id.value(), id.bits())), Some((0x1234, 15)));
-        assert_eq!(ids.tl0_pic_idx(), Some(0xff));
+        assert_eq!(
+            info.ids.picture_id().map(|id| (id.value(), id.bits())),
+            Some((0x1234, 15))
+        );
+        assert_eq!(info.ids.tl0_pic_idx(), Some(0xff));
         assert_eq!(Descriptor::parse(&KEYFRAME).unwrap().len, 6);
     }
 
@@ -84,7 +79,15 @@ mod vp8_payloads {
                 discardable,
                 ..Info::default()
             };
-            assert_eq!(info(Codec::Vp8, payload), expected, "{payload:x?}");
+            let info = peek(Codec::Vp8, payload);
+            assert_eq!(
+                info,
+                Info {
+                    ids: info.ids,
+                    ..expected
+                },
+                "{payload:x?}"
+            );
         }
     }
 
@@ -114,10 +117,10 @@ mod vp8_payloads {
     fn truncated_at_every_length() {
         for len in 0..6 {
             assert_eq!(Descriptor::parse(&KEYFRAME[..len]), None, "{len}");
-            assert_eq!(info(Codec::Vp8, &KEYFRAME[..len]), Info::default(), "{len}");
+            assert_eq!(peek(Codec::Vp8, &KEYFRAME[..len]), Info::default(), "{len}");
         }
-        assert!(!info(Codec::Vp8, &KEYFRAME[..6]).keyframe);
-        assert!(info(Codec::Vp8, &KEYFRAME[..7]).keyframe);
+        assert!(!peek(Codec::Vp8, &KEYFRAME[..6]).keyframe);
+        assert!(peek(Codec::Vp8, &KEYFRAME[..7]).keyframe);
     }
 
     proptest! {
@@ -153,11 +156,11 @@ mod vp8_payloads {
             }
             let packets = payloader.payload(1200, &bytes::Bytes::from(frame.clone())).unwrap();
             for (index, packet) in packets.iter().enumerate() {
-                let (info, ids) = peek(Codec::Vp8, packet, None);
+                let info = peek(Codec::Vp8, packet);
                 prop_assert_eq!(info.start_of_frame, index == 0);
                 prop_assert_eq!(info.keyframe, index == 0 && frame[0] & 1 == 0);
                 prop_assert_eq!(
-                    ids.picture_id().map(|id| (id.value(), id.bits())),
+                    info.ids.picture_id().map(|id| (id.value(), id.bits())),
                     enable_picture_id.then_some((pictures, if pictures < 128 { 7 } else { 15 }))
                 );
             }
@@ -182,12 +185,12 @@ mod vp9_payloads {
 
     #[test]
     fn key_picture_of_k_svc() {
-        let (info, ids) = peek(Codec::Vp9, &KEY_PICTURE, None);
+        let info = peek(Codec::Vp9, &KEY_PICTURE);
         assert!(info.start_of_frame && info.keyframe && info.switch_up && info.spatial_switch_up && !info.end_of_frame);
         assert_eq!((info.spatial, info.temporal), (0, 0));
         assert_eq!(info.switch_to, u8::MAX);
-        assert_eq!(ids.picture_id().map(PictureId::value), Some(0x1234));
-        assert_eq!(ids.tl0_pic_idx(), Some(7));
+        assert_eq!(info.ids.picture_id().map(PictureId::value), Some(0x1234));
+        assert_eq!(info.ids.tl0_pic_idx(), Some(7));
         let descriptor = Descriptor::parse(&KEY_PICTURE).unwrap();
         assert_eq!(descriptor.wire_len(&KEY_PICTURE), Some(27));
     }
@@ -263,7 +266,15 @@ mod vp9_payloads {
             (&[0xc0, 0x11], base),
         ];
         for (payload, expected) in table {
-            assert_eq!(info(Codec::Vp9, payload), expected, "{payload:x?}");
+            let info = peek(Codec::Vp9, payload);
+            assert_eq!(
+                info,
+                Info {
+                    ids: info.ids,
+                    ..expected
+                },
+                "{payload:x?}"
+            );
         }
     }
 
@@ -364,10 +375,10 @@ mod vp9_payloads {
             payloader.initial_picture_id_fn = Some(std::sync::Arc::new(move || first));
             let packets = payloader.payload(1200, &bytes::Bytes::from(frame)).unwrap();
             for (index, packet) in packets.iter().enumerate() {
-                let (info, ids) = peek(Codec::Vp9, packet, None);
+                let info = peek(Codec::Vp9, packet);
                 prop_assert_eq!(info.start_of_frame, index == 0);
                 prop_assert_eq!(info.end_of_frame, index + 1 == packets.len());
-                prop_assert_eq!(ids.picture_id().map(PictureId::value), Some(first));
+                prop_assert_eq!(info.ids.picture_id().map(PictureId::value), Some(first));
                 prop_assert_eq!(Descriptor::parse(packet).unwrap().wire_len(packet), Some(3));
             }
         }
@@ -410,7 +421,7 @@ mod h264_payloads {
                 discardable,
                 ..Info::default()
             };
-            assert_eq!(info(Codec::H264, payload), expected, "{payload:x?}");
+            assert_eq!(peek(Codec::H264, payload), expected, "{payload:x?}");
         }
     }
 
@@ -422,7 +433,7 @@ mod h264_payloads {
                 payload.extend_from_slice(&u16::try_from(unit.len()).unwrap().to_be_bytes());
                 payload.extend_from_slice(unit);
             }
-            info(Codec::H264, &payload)
+            peek(Codec::H264, &payload)
         };
         let key = Info {
             start_of_frame: true,
@@ -456,7 +467,7 @@ mod h264_payloads {
         assert_eq!(stap(&[&[0x65, 0x08], &[0x65, 0x04]]), Info::default(), "later slices");
         assert_eq!(stap(&[&[], &[0x65, 0x88]]), Info::default(), "an empty unit in front");
         assert_eq!(
-            info(Codec::H264, &[0x78, 0x00, 0x09, 0x67]),
+            peek(Codec::H264, &[0x78, 0x00, 0x09, 0x67]),
             Info::default(),
             "a size that lies"
         );
@@ -473,7 +484,7 @@ mod h264_payloads {
             stream.resize(stream.len() + len, 0x55);
             let mut payloader = H264Payloader::default();
             let packets = payloader.payload(1200, &bytes::Bytes::from(stream)).unwrap();
-            let infos: Vec<_> = packets.iter().map(|packet| info(Codec::H264, packet)).collect();
+            let infos: Vec<_> = packets.iter().map(|packet| peek(Codec::H264, packet)).collect();
             prop_assert!(infos[0].start_of_frame);
             prop_assert_eq!(infos[0].keyframe, idr || parameters);
             // The payloader puts the parameter sets into one STAP-A in front of the slice.
@@ -517,7 +528,7 @@ mod av1_payloads {
                 keyframe,
                 ..Info::default()
             };
-            assert_eq!(info(Codec::Av1, payload), expected, "{payload:x?}");
+            assert_eq!(peek(Codec::Av1, payload), expected, "{payload:x?}");
             assert_eq!(Header::parse(payload).unwrap().layer, layer, "{payload:x?}");
         }
         assert!(Header::parse(&[0x18, 0x0a, 0x01]).unwrap().has_sequence_header());
@@ -543,7 +554,7 @@ mod av1_payloads {
             let mut payloader = Av1Payloader::default();
             let packets = payloader.payload(1200, &bytes::Bytes::from(unit)).unwrap();
             for (index, packet) in packets.iter().enumerate() {
-                let info = info(Codec::Av1, packet);
+                let info = peek(Codec::Av1, packet);
                 prop_assert_eq!(info.start_of_frame, index == 0);
                 prop_assert_eq!(info.keyframe, index == 0 && key);
                 let named = Header::parse(packet).unwrap().layer;
@@ -556,7 +567,7 @@ mod av1_payloads {
 #[test]
 fn sound_stands_alone() {
     for codec in CODECS.into_iter().filter(|codec| codec.kind() == MediaKind::Audio) {
-        let info = info(codec, &[0x78, 0x01]);
+        let info = peek(codec, &[0x78, 0x01]);
         assert!(
             info.start_of_frame && info.end_of_frame && info.keyframe && !info.discardable,
             "{codec:?}"
@@ -567,7 +578,7 @@ fn sound_stands_alone() {
 #[test]
 fn padding_only_says_nothing() {
     for codec in CODECS {
-        assert_eq!(info(codec, &[]), Info::default(), "{codec:?}");
+        assert_eq!(peek(codec, &[]), Info::default(), "{codec:?}");
     }
 }
 
@@ -575,15 +586,15 @@ proptest! {
     #[test]
     fn any_bytes(payload in proptest::collection::vec(any::<u8>(), 0..80), picture_id: u16, tl0_pic_idx: u8) {
         for codec in CODECS {
-            let (info, ids) = peek(codec, &payload, None);
+            let info = peek(codec, &payload);
             prop_assert!(info.start_of_frame || !info.keyframe, "a keyframe starts a frame: {:?}", codec);
             let changed = patched(codec, &payload, Patch { picture_id, tl0_pic_idx });
             prop_assert_eq!(changed.len(), payload.len());
-            let (info_after, ids_after) = peek(codec, &changed, None);
-            prop_assert_eq!(info_after, info, "only the numbers change: {:?}", codec);
-            let mask = ids.picture_id().map_or(0, |id| (1 << id.bits()) - 1);
-            prop_assert_eq!(ids_after.picture_id().map_or(0, PictureId::value), picture_id & mask);
-            prop_assert_eq!(ids_after.tl0_pic_idx(), ids.tl0_pic_idx().map(|_| tl0_pic_idx));
+            let info_after = peek(codec, &changed);
+            prop_assert_eq!(Info { ids: info.ids, ..info_after }, info, "only the numbers change: {:?}", codec);
+            let mask = info.ids.picture_id().map_or(0, |id| (1 << id.bits()) - 1);
+            prop_assert_eq!(info_after.ids.picture_id().map_or(0, PictureId::value), picture_id & mask);
+            prop_assert_eq!(info_after.ids.tl0_pic_idx(), info.ids.tl0_pic_idx().map(|_| tl0_pic_idx));
         }
         let _ = opus::duration(&payload);
         if let Some(descriptor) = vp9::Descriptor::parse(&payload) {

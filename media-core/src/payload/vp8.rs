@@ -121,13 +121,13 @@ impl Descriptor {
 /// What the packet says; the default when it is cut short. About 3 ns, no allocation.
 #[inline]
 #[must_use]
-pub fn peek(payload: &[u8]) -> (Info, Ids) {
+pub fn peek(payload: &[u8]) -> Info {
     let Some(descriptor) = Descriptor::parse(payload) else {
-        return (Info::default(), Ids::NONE);
+        return Info::default();
     };
     let start_of_frame = descriptor.starts_frame();
     let temporal = descriptor.tid.unwrap_or(0);
-    let info = Info {
+    Info {
         start_of_frame,
         keyframe: start_of_frame
             && payload
@@ -137,7 +137,7 @@ pub fn peek(payload: &[u8]) -> (Info, Ids) {
         switch_up: descriptor.layer_sync,
         switch_to: u8::from(descriptor.layer_sync) << temporal,
         discardable: descriptor.non_reference,
+        ids: descriptor.ids,
         ..Info::default()
-    };
-    (info, descriptor.ids)
+    }
 }

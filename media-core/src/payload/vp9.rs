@@ -170,9 +170,9 @@ fn skip_structure(payload: &[u8], mut at: usize) -> Option<usize> {
 /// What the packet says; the default when it is cut short. About 3 ns, no allocation.
 #[inline]
 #[must_use]
-pub fn peek(payload: &[u8]) -> (Info, Ids) {
+pub fn peek(payload: &[u8]) -> Info {
     let Some(descriptor) = Descriptor::parse(payload) else {
-        return (Info::default(), Ids::NONE);
+        return Info::default();
     };
     let (temporal, switch_up, spatial) = descriptor
         .layers
@@ -184,7 +184,7 @@ pub fn peek(payload: &[u8]) -> (Info, Ids) {
         (true, 0) => u8::MAX,
         (true, layer) => 1 << layer,
     };
-    let info = Info {
+    Info {
         start_of_frame: descriptor.start_of_frame,
         end_of_frame: descriptor.end_of_frame,
         keyframe: descriptor.starts_keyframe(),
@@ -195,6 +195,6 @@ pub fn peek(payload: &[u8]) -> (Info, Ids) {
         spatial_switch_up: !descriptor.inter_picture,
         not_for_upper: descriptor.not_for_upper,
         discardable: false,
-    };
-    (info, descriptor.ids)
+        ids: descriptor.ids,
+    }
 }

@@ -99,12 +99,16 @@ impl DependencyState {
         self.read_extended(mandatory, extended)
     }
 
-    /// What [`Self::read`] says as an [`Info`], or else as much of the payload's own `seen` as still holds: without its
-    /// structure a descriptor tells where a frame starts and ends, and that it is no keyframe.
+    /// What [`Self::read`] says as an [`Info`], with the numbers that only the payload has; or else as much of the
+    /// payload's own `seen` as still holds: without its structure a descriptor tells where a frame starts and ends, and
+    /// that it is no keyframe.
     #[inline]
     pub fn refine(&mut self, element: &[u8], seen: Info) -> Info {
         if let Some(frame) = self.read(element) {
-            return frame.info;
+            return Info {
+                ids: seen.ids,
+                ..frame.info
+            };
         }
         let Some(mandatory) = Mandatory::parse(element) else {
             return seen;

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::payload::{Codec, Ids, peek};
+use crate::payload::{Codec, Ids, PictureId, peek_with_descriptor};
 
 /// A template in the notation of the specification's appendix: layers, symbols, references, chains.
 fn template(spatial: u8, temporal: u8, symbols: &str, references: &[u8], chains: &[u8]) -> Template {
@@ -399,7 +399,9 @@ fn what_remains_without_the_structure() {
     let mut state = DependencyState::new();
     let encrypted = [0x10, 0x00]; // looks like a VP8 keyframe
     let mut element = plain(&structure, 3, 9);
-    let seen = |state: &mut DependencyState, element: &[u8]| peek(Codec::Vp8, &encrypted, Some((element, state))).0;
+    let seen = |state: &mut DependencyState, element: &[u8]| {
+        peek_with_descriptor(Codec::Vp8, &encrypted, Some(element), state)
+    };
     let info = seen(&mut state, &element);
     assert_eq!(
         info,
@@ -419,7 +421,21 @@ fn what_remains_without_the_structure() {
     assert!(seen(&mut state, &whole).keyframe);
     let info = seen(&mut state, &plain(&structure, 3, 10));
     assert!(!info.keyframe && info.temporal == 2);
-    assert_eq!(peek(Codec::Opus, &[0x78], Some((&whole, &mut state))).1, Ids::NONE);
+    assert_eq!(info.ids, Ids::NONE);
+    // The numbers inside the payload are still told, sound has no descriptor, padding says nothing.
+    let numbered = [0x90, 0x80, 0x11, 0x00];
+    let info = peek_with_descriptor(Codec::Vp8, &numbered, Some(&whole), &mut state);
+    assert_eq!(info.ids.picture_id().map(PictureId::value), Some(0x11));
+    let descriptor = plain(&structure, 3, 11);
+    assert!(peek_with_descriptor(Codec::Opus, &[0x78], Some(&descriptor), &mut state).keyframe);
+    assert_eq!(
+        peek_with_descriptor(Codec::Vp8, &[], Some(&descriptor), &mut state),
+        Info::default()
+    );
+    assert_eq!(
+        peek_with_descriptor(Codec::Vp8, &[0x10, 0x00], None, &mut state).temporal,
+        0
+    );
 }
 
 #[test]
