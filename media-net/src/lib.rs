@@ -1,1 +1,22 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+mod addresses;
+mod config;
+mod driver;
+mod engine;
+mod handover;
+mod net;
+mod reply;
+mod stats;
+mod sys;
+mod tcp;
+mod udp;
+mod worker;
+
+pub use config::{EventSink, MAX_WORKERS, NetConfig};
+pub use engine::{Engine, RemoteChange, Seat};
+pub use net::{Net, ShutdownError, StartError};
+pub use reply::{Gone, Reply};
+pub use stats::NetStats;
+pub use worker::{CommandError, Worker};

@@ -1,0 +1,67 @@
+//! What the sockets and workers are started with. Plain data.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use althing_media_core::event::Event;
+
+/// Most workers: what the first letter of an ICE user name can tell apart.
+pub const MAX_WORKERS: usize = 64;
+
+/// Where events go, with the number of the worker. It runs on the worker's thread between two batches: it must not
+/// block and not call that worker.
+pub type EventSink = Arc<dyn Fn(usize, Event) + Send + Sync>;
+
+/// Sockets and workers.
+#[derive(Clone)]
+pub struct NetConfig {
+    /// UDP addresses, each one port for all peers of all workers. Port 0 lets the system choose. An unspecified
+    /// address (0.0.0.0, [::]) takes datagrams to every address of the machine and answers from the same one.
+    pub udp: Vec<SocketAddr>,
+    /// TCP addresses for ICE-TCP, each one port for all peers.
+    pub tcp: Vec<SocketAddr>,
+    /// Addresses that peers are told instead of the sockets' own, when there is a translation (NAT) in front; the
+    /// ports stay. Empty: the sockets' own addresses, for unspecified ones those of the network interfaces.
+    pub advertised: Vec<IpAddr>,
+    /// Worker threads, at most [`MAX_WORKERS`]; 0 for one per core.
+    pub workers: usize,
+    /// TCP connections at a time, all workers together. Each can cost up to 140 KiB.
+    pub max_connections: usize,
+    /// Send trains (UDP_SEGMENT) where the kernel can.
+    pub gso: bool,
+    /// Let the kernel join received datagrams (UDP_GRO).
+    pub gro: bool,
+    /// Where events go.
+    pub events: EventSink,
+}
+
+impl Default for NetConfig {
+    /// No sockets, one worker per core, 1024 connections, trains both ways, events thrown away.
+    fn default() -> Self {
+        Self {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            advertised: Vec::new(),
+            workers: 0,
+            max_connections: 1024,
+            gso: true,
+            gro: true,
+            events: Arc::new(|_, _| {}),
+        }
+    }
+}
+
+impl fmt::Debug for NetConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetConfig")
+            .field("udp", &self.udp)
+            .field("tcp", &self.tcp)
+            .field("advertised", &self.advertised)
+            .field("workers", &self.workers)
+            .field("max_connections", &self.max_connections)
+            .field("gso", &self.gso)
+            .field("gro", &self.gro)
+            .finish_non_exhaustive()
+    }
+}
