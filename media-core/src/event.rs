@@ -56,11 +56,6 @@ pub enum Event {
         /// Which.
         track: TrackId,
     },
-    /// No packet of a track has arrived for some seconds.
-    TrackStalled {
-        /// Which.
-        track: TrackId,
-    },
     /// A subscription now carries another layer.
     LayerChanged {
         /// Which.

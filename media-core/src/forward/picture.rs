@@ -66,7 +66,6 @@ impl Pictures {
                 }
                 Mapped::Dropped | Mapped::Stale => None,
             })?;
-        #[expect(clippy::cast_possible_truncation, reason = "a picture id has 15 bits")]
         let patch = Patch {
             picture_id: (out & 0x7fff) as u16,
             tl0_pic_idx,

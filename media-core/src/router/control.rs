@@ -297,7 +297,7 @@ impl Router {
     pub fn request_keyframe(&mut self, now: Instant, id: TrackId) {
         let Some(track) = self.tracks.get_mut(id.0) else { return };
         let key = track.endpoint;
-        for stream in &mut track.streams {
+        for stream in track.streams.iter_mut().filter(|stream| stream.ssrc().is_some()) {
             stream.keyframe.want(now);
         }
         self.wake(key);

@@ -27,21 +27,26 @@ impl Router {
 
     /// A request says by its user name whose it is, wherever it comes from; an answer comes from where we asked.
     fn input_stun(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
-        let named = stun::local_ufrag(datagram).map(|ufrag| self.ufrags.get(ufrag).copied());
-        let key = match named {
-            Some(key) => key,
-            None => self.owner(route).or_else(|| self.asked(now, route, datagram)),
+        let key = match stun::local_ufrag(datagram) {
+            Some(ufrag) => self.ufrags.get(ufrag).copied(),
+            None => self.owner(route),
         };
-        let key = key.ok_or(DropReason::StunRejected)?;
-        let endpoint = self.endpoints.at_mut(key).ok_or(DropReason::UnknownSource)?;
-        endpoint.bytes.0 += datagram.len() as u64;
-        endpoint.transport.handle_stun(now, route, datagram)?;
+        let key = if let Some(key) = key {
+            let endpoint = self.endpoints.at_mut(key).ok_or(DropReason::UnknownSource)?;
+            endpoint.transport.handle_stun(now, route, datagram)?;
+            key
+        } else {
+            self.asked(now, route, datagram).ok_or(DropReason::StunRejected)?
+        };
+        if let Some(endpoint) = self.endpoints.at_mut(key) {
+            endpoint.bytes.0 += datagram.len() as u64;
+        }
         self.bind(route, key);
         self.wake(key);
         Ok(())
     }
 
-    /// The endpoint with full ICE that this answer is for.
+    /// The endpoint with full ICE that takes this answer.
     fn asked(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Option<usize> {
         let endpoints = &mut self.endpoints;
         self.full_ice.iter().copied().find(|key| {

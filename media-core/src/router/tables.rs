@@ -41,7 +41,6 @@ impl<T> Table<T> {
 
     /// The slot of a name.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "24 bits")]
     pub(crate) const fn key(id: u64) -> usize {
         (id & ((1 << SLOT_BITS) - 1)) as usize
     }

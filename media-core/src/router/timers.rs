@@ -2,12 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::endpoint::REPORT_INTERVAL;
 use crate::event::{DisconnectReason, Event};
 use crate::router::Router;
 use crate::transport::TransportEvent;
+
+/// Shortest time to the next deadline.
+const LEAST_WAIT: Duration = Duration::from_micros(500);
+/// Time from the connection to the first reports: soon, because lip sync waits for them.
+const FIRST_REPORT: Duration = Duration::from_millis(200);
 
 /// Deadlines by slot. An entry whose endpoint has moved its deadline is skipped when its time comes.
 #[derive(Debug, Default)]
@@ -89,7 +93,7 @@ impl Router {
         let Some(endpoint) = self.endpoints.at_mut(key) else {
             return;
         };
-        endpoint.report_due = Some(now + REPORT_INTERVAL);
+        endpoint.report_due = Some(now + FIRST_REPORT);
         let waiting: Vec<_> = endpoint.subscriptions.clone();
         for subscription in waiting {
             self.catch_up(now, subscription);
@@ -107,8 +111,8 @@ impl Router {
     /// Puts the endpoint's soonest deadline into the heap, unless one that is not later stands there already.
     fn schedule(&mut self, now: Instant, key: usize) {
         let Some(next) = self.next_deadline(key) else { return };
-        // What is overdue waits for the next turn of the caller's loop, not for a busy one.
-        let next = next.max(now);
+        // What is overdue, for whatever reason, must not make the caller's loop a busy one.
+        let next = next.max(now + LEAST_WAIT);
         let Some(endpoint) = self.endpoints.at_mut(key) else {
             return;
         };
