@@ -6,16 +6,26 @@
 //! | [`candidate`] | one way to reach a peer, as SDP writes it |
 //! | [`certificate`] | our DTLS identity |
 //! | [`stun`] | whose is this binding request? |
+//! | `ice` | finding a path, and consent |
+//! | `client_hello` | which version of DTLS gives media the cheap cipher |
+//! | `dtls` | the handshake that gives both ends their keys |
+//! | [`srtp`] | protection of packets |
 //! | [`sdes`] | SRTP keys in SDP |
 //! | [`webrtc`] | ICE, DTLS and SRTP put together |
 //! | [`plain`] | RTP on a socket of its own |
 
 pub mod candidate;
 pub mod certificate;
+mod client_hello;
 pub mod description;
+mod dtls;
+mod ice;
 pub mod plain;
 pub mod sdes;
+pub mod srtp;
 pub mod stun;
+#[cfg(test)]
+mod tests;
 pub mod webrtc;
 
 use std::net::SocketAddr;
@@ -31,7 +41,7 @@ pub use description::{
     Fingerprint, FingerprintHash, IceCreds, LocalDescription, RemoteDescription, RemoteError, Setup,
 };
 pub use plain::{Plain, PlainConfig, PlainKeys, PlainRtcp};
-pub use sdes::SdesKey;
+pub use sdes::{SdesError, SdesKey};
 pub use webrtc::{IceRole, WebRtc, WebRtcConfig};
 
 /// What carries a datagram.
@@ -99,7 +109,11 @@ pub const MAX_RTCP_TRAILER: usize = 20;
 
 /// How the packets of one endpoint are carried: one interface for all kinds.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is boxed")]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is boxed, the other is some hundred bytes"
+)]
 pub enum Transport {
     /// ICE, DTLS, SRTP.
     WebRtc(Box<WebRtc>),
@@ -148,7 +162,7 @@ impl Transport {
         out: &mut [u8],
     ) -> Result<usize, DropReason> {
         match self {
-            Self::WebRtc(webrtc) => webrtc.open_rtp(now, route, layout, datagram, out),
+            Self::WebRtc(webrtc) => webrtc.open_rtp(now, layout, datagram, out),
             Self::Plain(plain) => plain.open_rtp(now, route, layout, datagram, out),
         }
     }
@@ -159,14 +173,14 @@ impl Transport {
     /// The reason to count it under; `datagram` is then undefined.
     pub fn open_rtcp(&mut self, now: Instant, route: Route, datagram: &mut [u8]) -> Result<usize, DropReason> {
         match self {
-            Self::WebRtc(webrtc) => webrtc.open_rtcp(now, route, datagram),
+            Self::WebRtc(webrtc) => webrtc.open_rtcp(now, datagram),
             Self::Plain(plain) => plain.open_rtcp(now, route, datagram),
         }
     }
 
     /// Seals the RTP packet `buf[..len]` in place, whose header is `buf[..header_len]`; the length of the datagram.
     ///
-    /// `seq` is the extended number of the packet: see [`srtp`](self) for how it gives the rollover counter. `None`
+    /// `seq` is the extended number of the packet: see [`srtp::Sealer::seal_rtp`] for how it gives the rollover counter. `None`
     /// when there are no keys yet or `buf` has less than [`MAX_RTP_TRAILER`] bytes behind `len`. No allocation.
     pub fn seal_rtp(&mut self, buf: &mut [u8], header_len: usize, len: usize, seq: SeqNo) -> Option<usize> {
         match self {
@@ -186,9 +200,9 @@ impl Transport {
     }
 
     /// Writes the next STUN or DTLS datagram into `buf` (at least 1500 bytes); poll until `None`.
-    pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         match self {
-            Self::WebRtc(webrtc) => webrtc.poll_transmit(now, buf),
+            Self::WebRtc(webrtc) => webrtc.poll_transmit(buf),
             Self::Plain(_) => None,
         }
     }
