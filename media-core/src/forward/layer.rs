@@ -68,11 +68,7 @@ impl TemporalFilter {
         if let Some((_, passes)) = self.decided.iter().flatten().find(|(at, _)| *at == timestamp) {
             return *passes;
         }
-        if info.keyframe {
-            self.limit = self.target;
-        } else if info.temporal > self.limit && info.temporal <= self.target && info.switch_up {
-            self.limit = info.temporal;
-        }
+        self.limit = info.raised(self.limit, self.target);
         let passes = info.temporal <= self.limit;
         self.decided[self.next] = Some((timestamp, passes));
         self.next = (self.next + 1) % REMEMBERED;
@@ -88,6 +84,7 @@ mod tests {
         Info {
             temporal,
             switch_up,
+            switch_to: if switch_up { 1 << temporal } else { 0 },
             start_of_frame: true,
             ..Info::default()
         }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::forward::Meta;
-use crate::packet::{Packet, SeqExtender, SeqNo, Ssrc};
-use crate::payload::{self, Codec, MediaKind};
+use crate::packet::{Extension, ExtensionMap, Packet, SeqExtender, SeqNo, Ssrc};
+use crate::payload::{self, Codec, DependencyState, MediaKind};
 use crate::receive::history::{self, History, Received};
 use crate::receive::keyframe::KeyframeRequest;
 use crate::receive::loss::{Arrival, LossDetector};
@@ -31,6 +31,8 @@ pub struct Stream {
     pub history: History,
     /// Wishes for a keyframe.
     pub keyframe: KeyframeRequest,
+    /// The structure that the stream's dependency descriptors refer to.
+    dependency: DependencyState,
     /// The first packet of the last keyframe, and its timestamp.
     last_keyframe: Option<(SeqNo, RtpTime)>,
     last_frame: Option<(RtpTime, Instant)>,
@@ -57,6 +59,7 @@ impl Stream {
             reception: Reception::new(clock_rate),
             history: History::new(capacity),
             keyframe: KeyframeRequest::default(),
+            dependency: DependencyState::default(),
             last_keyframe: None,
             last_frame: None,
             interval: INITIAL_INTERVAL,
@@ -105,7 +108,13 @@ impl Stream {
     }
 
     /// Takes a packet of this stream; `None` for a duplicate.
-    pub fn on_packet(&mut self, now: Instant, packet: Packet, codec: Codec, encoding: u8) -> Option<Meta> {
+    pub fn on_packet(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        (codec, extensions): (Codec, &ExtensionMap),
+        encoding: u8,
+    ) -> Option<Meta> {
         let view = packet.view();
         let seq = self.extender.extend(view.seq());
         let arrival = self.loss.on_packet(now, seq);
@@ -116,7 +125,10 @@ impl Stream {
         let in_order = matches!(arrival, Arrival::New { .. });
         self.reception
             .on_packet(now, seq, timestamp, view.payload().len(), in_order);
-        let info = payload::peek(codec, view.payload());
+        let descriptor = extensions
+            .id(Extension::DependencyDescriptor)
+            .and_then(|id| view.extension(id));
+        let info = payload::peek_with_descriptor(codec, view.payload(), descriptor, &mut self.dependency);
         if info.keyframe && self.kind == MediaKind::Video {
             self.note_keyframe(seq, timestamp);
         }

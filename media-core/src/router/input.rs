@@ -146,7 +146,7 @@ impl Router {
             .get_mut(stream.encoding)
             .ok_or(DropReason::UnknownStream)?;
         let meta = incoming
-            .on_packet(now, packet, codec, encoding)
+            .on_packet(now, packet, (codec, &track.extensions), encoding)
             .ok_or(DropReason::Stale)?;
         if incoming.loss.missing() > 0
             && let Some(endpoint) = self.endpoints.at_mut(key)
