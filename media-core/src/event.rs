@@ -1,9 +1,10 @@
 //! What comes out of the router: datagrams, events, the next deadline.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::config::{EndpointId, SubscriptionId, TrackId};
-use crate::transport::{Route, SrtpProfile};
+use crate::transport::{Protocol, Route, SrtpProfile};
 
 /// One answer of `poll_output`. Poll until `Timeout`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,17 @@ pub enum Event {
         /// Spatial layer, 0 the lowest.
         spatial: u8,
     },
+}
+
+/// A remote address has become, or is no longer, one that the router answers for: what others who receive on the same
+/// port must know, so that they hand over what comes from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RemoteChange {
+    /// An endpoint has proved that it is there.
+    Bound(Protocol, SocketAddr),
+    /// Nobody is there any more.
+    Released(Protocol, SocketAddr),
 }
 
 /// Why an endpoint is gone.

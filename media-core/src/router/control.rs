@@ -124,6 +124,14 @@ impl Router {
         self.mark(Table::<Endpoint>::key(id.0));
     }
 
+    /// Removes every peer, as [`Self::remove_endpoint`] does: the end of a server.
+    pub fn remove_all_endpoints(&mut self, now: Instant) {
+        let all: Vec<_> = self.endpoints.iter().map(|endpoint| endpoint.id).collect();
+        for id in all {
+            self.remove_endpoint(now, id);
+        }
+    }
+
     /// What to tell the peer in SDP; `None` for a plain endpoint or one that is gone.
     #[must_use]
     pub fn local_description(&self, id: EndpointId) -> Option<LocalDescription> {
@@ -205,8 +213,8 @@ impl Router {
         for ufrag in &endpoint.ufrags {
             self.ufrags.remove(ufrag);
         }
-        for route in &endpoint.routes {
-            self.routes.remove(route);
+        for route in endpoint.routes {
+            self.release(route);
         }
         self.sockets.retain(|_, owner| *owner != key);
         self.full_ice.retain(|owner| *owner != key);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::endpoint::{Endpoint, MAX_ROUTES, MAX_SSRCS, StreamRef};
-use crate::event::Event;
+use crate::event::{Event, RemoteChange};
 use crate::forward::{Interest, Meta};
 use crate::packet::{Extension, Kind, Layout, Packet, Pt, RtpView};
 use crate::payload::{Codec, MediaKind};
@@ -67,14 +67,15 @@ impl Router {
         {
             endpoint.routes.retain(|known| *known != address);
         }
+        self.tell_remote(RemoteChange::Bound(route.protocol, route.remote));
         let Some(endpoint) = self.endpoints.at_mut(key) else {
             return;
         };
-        if endpoint.routes.len() >= MAX_ROUTES {
-            let oldest = endpoint.routes.remove(0);
-            self.routes.remove(&oldest);
-        }
         endpoint.routes.push(address);
+        if endpoint.routes.len() > MAX_ROUTES {
+            let oldest = endpoint.routes.remove(0);
+            self.release(oldest);
+        }
     }
 
     fn input_dtls(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {

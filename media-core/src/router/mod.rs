@@ -30,7 +30,7 @@ pub use self::tables::{EndpointStats, RouterStats, SubscriptionStats, TrackStats
 use self::timers::Timers;
 use crate::config::RouterConfig;
 use crate::endpoint::Endpoint;
-use crate::event::{Event, Output};
+use crate::event::{Event, Output, RemoteChange};
 use crate::packet::Pool;
 use crate::receive::Track;
 use crate::send::Outgoing;
@@ -38,7 +38,7 @@ use crate::stats::Drops;
 use crate::time::WallClock;
 use crate::transport::{Protocol, Route};
 
-/// Events that wait for the caller; a caller that never polls loses the oldest.
+/// Events, and changes of addresses, that wait for the caller; a caller that never polls loses the oldest.
 const MAX_EVENTS: usize = 4096;
 
 /// Routes RTP between endpoints. See the crate's page for the run loop.
@@ -62,6 +62,7 @@ pub struct Router {
     dirty: VecDeque<usize>,
     timers: Timers,
     events: VecDeque<Event>,
+    remotes: VecDeque<RemoteChange>,
     drops: Drops,
     /// Used and kept by `feedback`, so that it does not allocate each time.
     lost: Vec<u16>,
@@ -85,6 +86,7 @@ impl Router {
             dirty: VecDeque::new(),
             timers: Timers::default(),
             events: VecDeque::new(),
+            remotes: VecDeque::new(),
             drops: Drops::default(),
             lost: Vec::new(),
             config,
@@ -137,6 +139,12 @@ impl Router {
         self.routes.contains_key(&(protocol, remote))
     }
 
+    /// The next change of what [`Self::owns`] answers; `None` when there is none. Only for those who share a port among
+    /// several routers.
+    pub fn poll_remote(&mut self) -> Option<RemoteChange> {
+        self.remotes.pop_front()
+    }
+
     fn owner(&self, route: Route) -> Option<usize> {
         self.sockets
             .get(&route.local)
@@ -151,6 +159,20 @@ impl Router {
         {
             self.dirty.push_back(key);
         }
+    }
+
+    /// The address belongs to no endpoint any more.
+    fn release(&mut self, (protocol, remote): (Protocol, SocketAddr)) {
+        if self.routes.remove(&(protocol, remote)).is_some() {
+            self.tell_remote(RemoteChange::Released(protocol, remote));
+        }
+    }
+
+    fn tell_remote(&mut self, change: RemoteChange) {
+        if self.remotes.len() >= MAX_EVENTS {
+            self.remotes.pop_front();
+        }
+        self.remotes.push_back(change);
     }
 
     fn tell(&mut self, event: Event) {

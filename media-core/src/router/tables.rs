@@ -79,6 +79,10 @@ impl<T> Table<T> {
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().map(|(_, (_, value))| value)
+    }
 }
 
 /// What a router holds.
