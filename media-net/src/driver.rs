@@ -8,12 +8,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use althing_media_core::event::Output;
+use althing_media_core::event::{Output, RemoteChange};
 use althing_media_core::transport::{Protocol, Route};
 use crossbeam::channel::{Receiver, Sender};
 
 use crate::config::EventSink;
-use crate::engine::{Engine, RemoteChange};
+use crate::engine::Engine;
 use crate::handover::{Office, addressed_to};
 use crate::stats::{NetStats, SharedStats};
 use crate::sys::{Poller, RECV_SLOTS, Ready};
@@ -480,6 +480,7 @@ impl<E: Engine> Driver<E> {
                         self.tcp.released(now, remote);
                     }
                 }
+                _ => {}
             }
         }
     }

@@ -6,7 +6,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use althing_media_core::event::Output;
+use althing_media_core::config::LocalAddress;
+use althing_media_core::event::{Output, RemoteChange};
+use althing_media_core::router::Router;
 use althing_media_core::transport::{Protocol, Route};
 
 /// A sans-I/O machine with datagrams on one side. It lives on one worker thread and need not be `Send`.
@@ -31,14 +33,33 @@ pub trait Engine: 'static {
     fn close(&mut self, now: Instant);
 }
 
-/// A remote address has become, or is no longer, one of an engine's peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RemoteChange {
-    /// A peer has proved that it receives there (or we are about to ask it to).
-    Bound(Protocol, SocketAddr),
-    /// Nobody is there any more.
-    Released(Protocol, SocketAddr),
+impl Engine for Router {
+    #[inline]
+    fn handle_datagram(&mut self, now: Instant, route: Route, datagram: &mut [u8]) {
+        self.handle_datagram(now, route, datagram);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.handle_timeout(now);
+    }
+
+    #[inline]
+    fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output {
+        self.poll_output(now, buf)
+    }
+
+    #[inline]
+    fn owns(&self, protocol: Protocol, remote: SocketAddr) -> bool {
+        self.owns(protocol, remote)
+    }
+
+    fn poll_remote(&mut self) -> Option<RemoteChange> {
+        self.poll_remote()
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.remove_all_endpoints(now);
+    }
 }
 
 /// What an engine is told when its worker makes it.
@@ -50,5 +71,5 @@ pub struct Seat {
     /// The time at the start.
     pub now: Instant,
     /// Where peers can reach the worker; the same for all.
-    pub local: Vec<althing_media_core::config::LocalAddress>,
+    pub local: Vec<LocalAddress>,
 }

@@ -15,7 +15,7 @@ mod udp;
 mod worker;
 
 pub use config::{EventSink, MAX_WORKERS, NetConfig};
-pub use engine::{Engine, RemoteChange, Seat};
+pub use engine::{Engine, Seat};
 pub use net::{Net, ShutdownError, StartError};
 pub use reply::{Gone, Reply};
 pub use stats::NetStats;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use althing_media_core::event::{Output, Transmit};
+use althing_media_core::event::{Output, RemoteChange, Transmit};
 use althing_media_core::packet::Kind;
 use althing_media_core::transport::{Protocol, Route, stun};
-use althing_media_net::{Engine, Net, NetConfig, NetStats, RemoteChange, Seat};
+use althing_media_net::{Engine, Net, NetConfig, NetStats, Seat};
 
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
