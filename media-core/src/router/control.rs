@@ -146,7 +146,11 @@ impl Router {
     /// # Errors
     /// [`UsageError::NoEndpoint`], [`UsageError::NotWebRtc`], [`UsageError::Remote`].
     pub fn set_remote(&mut self, now: Instant, id: EndpointId, remote: &RemoteDescription) -> Result<(), UsageError> {
-        self.webrtc(id)?.set_remote(now, remote).map_err(UsageError::Remote)?;
+        let webrtc = self.webrtc(id)?;
+        webrtc.set_remote(now, remote).map_err(UsageError::Remote)?;
+        // When the peer has restarted ICE, our credentials are new too.
+        let ufrag = webrtc.local_description().ice.ufrag;
+        self.answer_to(id, ufrag);
         self.stir(id);
         Ok(())
     }
@@ -173,16 +177,26 @@ impl Router {
     /// [`UsageError::NoEndpoint`], [`UsageError::NotWebRtc`].
     pub fn restart_ice(&mut self, now: Instant, id: EndpointId) -> Result<IceCreds, UsageError> {
         let creds = self.webrtc(id)?.restart_ice(now);
-        let key = Table::<Endpoint>::key(id.0);
-        if let Some(endpoint) = self.endpoints.get_mut(id.0) {
-            if endpoint.ufrags.len() > 1 {
-                self.ufrags.remove(&endpoint.ufrags.remove(0));
-            }
-            endpoint.ufrags.push(creds.ufrag.clone());
-            self.ufrags.insert(creds.ufrag.clone(), key);
-        }
+        self.answer_to(id, creds.ufrag.clone());
         self.stir(id);
         Ok(creds)
+    }
+
+    /// Checks with this user fragment, and with the three before it, lead to the endpoint: the peer goes on with the old
+    /// one until it has learnt of the new.
+    fn answer_to(&mut self, id: EndpointId, ufrag: String) {
+        let key = Table::<Endpoint>::key(id.0);
+        let Some(endpoint) = self.endpoints.get_mut(id.0) else {
+            return;
+        };
+        if endpoint.ufrags.contains(&ufrag) {
+            return;
+        }
+        if endpoint.ufrags.len() > 3 {
+            self.ufrags.remove(&endpoint.ufrags.remove(0));
+        }
+        endpoint.ufrags.push(ufrag.clone());
+        self.ufrags.insert(ufrag, key);
     }
 
     fn webrtc(&mut self, id: EndpointId) -> Result<&mut WebRtc, UsageError> {
