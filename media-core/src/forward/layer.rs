@@ -37,6 +37,8 @@ impl LayerSet {
 pub struct TemporalFilter {
     target: u8,
     limit: u8,
+    /// The newest frame while everything passes: that is decided without notes.
+    newest: Option<RtpTime>,
     decided: [Option<(RtpTime, bool)>; REMEMBERED],
     next: usize,
 }
@@ -48,6 +50,7 @@ impl TemporalFilter {
         Self {
             target,
             limit: target,
+            newest: None,
             decided: [None; REMEMBERED],
             next: 0,
         }
@@ -56,6 +59,12 @@ impl TemporalFilter {
     /// The highest layer wanted. Lowering takes effect with the next frame, raising when a frame allows it.
     pub fn set_target(&mut self, target: u8) {
         self.target = target;
+        if self.limit == u8::MAX && target < u8::MAX {
+            // What has begun to pass, passes whole.
+            if let Some(newest) = self.newest.take() {
+                self.note(newest, true);
+            }
+        }
         self.limit = self.limit.min(target);
     }
 
@@ -63,6 +72,9 @@ impl TemporalFilter {
     #[inline]
     pub fn passes(&mut self, timestamp: RtpTime, info: Info) -> bool {
         if self.limit == u8::MAX {
+            if self.newest.is_none_or(|newest| timestamp.since(newest) > 0) {
+                self.newest = Some(timestamp);
+            }
             return true;
         }
         if let Some((_, passes)) = self.decided.iter().flatten().find(|(at, _)| *at == timestamp) {
@@ -70,9 +82,13 @@ impl TemporalFilter {
         }
         self.limit = info.raised(self.limit, self.target);
         let passes = info.temporal <= self.limit;
+        self.note(timestamp, passes);
+        passes
+    }
+
+    fn note(&mut self, timestamp: RtpTime, passes: bool) {
         self.decided[self.next] = Some((timestamp, passes));
         self.next = (self.next + 1) % REMEMBERED;
-        passes
     }
 }
 
@@ -100,6 +116,16 @@ mod tests {
             (set.best(u8::MAX), set.best(1), set.best(0)),
             (Some(2), Some(1), Some(1))
         );
+    }
+
+    #[test]
+    fn a_frame_that_has_begun_to_pass_passes_whole() {
+        let mut filter = TemporalFilter::new(u8::MAX);
+        assert!(filter.passes(RtpTime(5), frame(2, false)));
+        filter.set_target(0);
+        assert!(filter.passes(RtpTime(5), frame(2, false)), "the rest of it");
+        assert!(!filter.passes(RtpTime(6), frame(2, false)));
+        assert!(filter.passes(RtpTime(7), frame(0, false)));
     }
 
     #[test]

@@ -247,6 +247,12 @@ impl Forwarder {
         }));
     }
 
+    /// Makes room for `frames` older frames before `timestamp`, with which an epoch has just begun; how far apart to put
+    /// their media times, at most `step`.
+    pub fn make_room(&mut self, timestamp: RtpTime, frames: u32, step: u32) -> u32 {
+        self.timeline.make_room(timestamp, frames, step)
+    }
+
     /// Decides about one packet of the current epoch; `None` when it is not to be sent.
     #[inline]
     pub fn forward(&mut self, now: Instant, meta: &Meta) -> Option<Rewrite> {

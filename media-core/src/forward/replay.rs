@@ -1,7 +1,7 @@
 //! A late joiner is shown the last keyframe at once, and what came after it, without asking the publisher.
 //!
 //! All frames since the keyframe go out in one burst. Their timestamps are squeezed together before the latest one, a
-//! millisecond apart, so that the receiver decodes them in a row and is at the present picture, instead of playing the
+//! millisecond apart or less, so that the receiver decodes them in a row and is at the present picture, instead of playing the
 //! past at normal speed and staying late.
 
 use std::time::{Duration, Instant};
@@ -61,9 +61,20 @@ impl Replay {
         self.latest
     }
 
-    /// Calls `each` with the packets in order and how far before the latest frame its timestamp is to be put.
-    pub fn for_each(&self, history: &History, clock_rate: u32, mut each: impl FnMut(&Received, u32)) {
-        let step = RtpTime::units(STEP, clock_rate);
+    /// How many frames there are before the latest.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// How far apart frames are put, where there is room, in units of a clock of `clock_rate` Hz.
+    #[must_use]
+    pub fn step(clock_rate: u32) -> u32 {
+        RtpTime::units(STEP, clock_rate)
+    }
+
+    /// Calls `each` with the packets in order and how many frames each is before the latest.
+    pub fn for_each(&self, history: &History, mut each: impl FnMut(&Received, u32)) {
         let mut frame = 0;
         let mut at = None;
         for seq in self.first.0..=self.last.0 {
@@ -75,7 +86,7 @@ impl Replay {
                 frame += 1;
             }
             at = Some(at.filter(|at| timestamp.since(*at) <= 0).unwrap_or(timestamp));
-            each(received, (self.frames - frame.min(self.frames)) * step);
+            each(received, self.frames - frame.min(self.frames));
         }
     }
 }

@@ -73,6 +73,18 @@ impl Timeline {
         self.shift = out.0.wrapping_sub(timestamp.0);
     }
 
+    /// Sees to it that `frames` older frames fit between the last output time and that of `timestamp`, which has just
+    /// been started with; how far apart to put them, at most `step`. Moves the source's time on when there is no room.
+    pub fn make_room(&mut self, timestamp: RtpTime, frames: u32, step: u32) -> u32 {
+        let Some((last, _)) = self.last else {
+            return step;
+        };
+        let needed = frames.saturating_add(1);
+        let room = u32::try_from(timestamp.plus(self.shift).since(last)).unwrap_or(0);
+        self.shift = self.shift.wrapping_add(needed.saturating_sub(room));
+        (room / needed).clamp(1, step.max(1))
+    }
+
     /// The output time of `timestamp`.
     #[inline]
     pub fn map(&mut self, now: Instant, timestamp: RtpTime) -> RtpTime {
@@ -110,6 +122,22 @@ mod tests {
             timeline.map(start, RtpTime(5_000));
             timeline.start(later, 1, RtpTime(77), 90_000, Some(RtpTime(aligned)));
             assert_eq!(timeline.map(later, RtpTime(77)), RtpTime(out), "{aligned}");
+        }
+    }
+
+    #[test]
+    fn older_frames_find_room() {
+        let start = Instant::now();
+        for (elapsed, frames, step) in [(1000, 10, 90), (10, 9, 90), (5, 9, 45), (0, 9, 1)] {
+            let mut timeline = Timeline::new();
+            timeline.start(start, 0, RtpTime(5_000), 90_000, None);
+            timeline.map(start, RtpTime(5_000));
+            timeline.forget_source();
+            let later = start + Duration::from_millis(elapsed);
+            timeline.start(later, 0, RtpTime(77), 90_000, None);
+            assert_eq!(timeline.make_room(RtpTime(77), frames, 90), step, "{elapsed} ms");
+            let first = timeline.map(later, RtpTime(77)).0 - frames * step;
+            assert!(first > 5_000, "{elapsed} ms: {first}");
         }
     }
 

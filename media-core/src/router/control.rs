@@ -479,19 +479,25 @@ impl Router {
         if !endpoint.transport.is_connected() || !decodable {
             return false;
         }
-        let mut latest = None;
-        replay.for_each(&stream.history, stream.clock_rate(), |received, before| {
+        let rate = stream.clock_rate();
+        let mut placed = None;
+        replay.for_each(&stream.history, |received, before| {
             let meta = Meta::of(encoding, received);
-            let latest = *latest.get_or_insert_with(|| {
+            let (latest, step) = *placed.get_or_insert_with(|| {
                 let present = Meta {
                     timestamp: replay.latest(),
                     ..meta
                 };
-                outgoing.forwarder.start(now, &present, stream.clock_rate(), None);
-                replay.latest().plus(outgoing.forwarder.timestamp_shift().unwrap_or(0))
+                outgoing.forwarder.start(now, &present, rate, None);
+                let (frames, step) = (replay.frames(), Replay::step(rate));
+                let step = outgoing.forwarder.make_room(present.timestamp, frames, step);
+                (
+                    replay.latest().plus(outgoing.forwarder.timestamp_shift().unwrap_or(0)),
+                    step,
+                )
             });
             if let Some(mut rewrite) = outgoing.forwarder.forward(now, &meta) {
-                rewrite.timestamp.0 = latest.0.wrapping_sub(before);
+                rewrite.timestamp.0 = latest.0.wrapping_sub(before * step);
                 let note = Note::new(outgoing.id, track.id, &meta, rewrite);
                 outgoing.log.insert(note);
                 endpoint.queue.push(note, false);
