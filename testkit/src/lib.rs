@@ -6,6 +6,7 @@
 //! | [`rng`] | the same luck on every machine |
 //! | [`network`] | a bad network, sans-I/O: loss, bursts, delay, jitter, reordering, duplication, a slow link with a queue |
 //! | [`peer`] | participants in the test's own process: synthetic cameras, critical viewers |
+//! | [`simulation`] | a router, its peers and the networks between them |
 //! | [`alloc`] | an allocator that counts, per thread |
 //!
 //! The program `relay` is the same network emulator between real browsers and a real server (UDP).
@@ -16,8 +17,10 @@ pub mod clock;
 pub mod network;
 pub mod peer;
 pub mod rng;
+pub mod simulation;
 
 pub use clock::Clock;
 pub use network::{Chance, Link, LinkConfig, Rate};
 pub use peer::Peer;
 pub use rng::Rng;
+pub use simulation::Simulation;

@@ -1,0 +1,383 @@
+//! A router, its peers and the networks between them, in virtual time.
+//!
+//! ```text
+//!  Peer ── up Link ──► Router ── down Link ──► Peer          everything is told the same `now`
+//!   └──────────── next deadline of all ◄──────────┘          the clock leaps to it
+//! ```
+//!
+//! Ten virtual seconds of ten peers cost some milliseconds, and the same seed gives the same run. Signalling is a
+//! method call here: [`Simulation::publish`] and [`Simulation::watch`] tell both sides at the same instant.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use althing_media_core::config::{EndpointConfig, EndpointId, LocalAddress, RouterConfig, SubscriptionId, TrackId};
+use althing_media_core::time::NtpTime;
+use althing_media_core::transport::{
+    Certificate, PlainConfig, PlainKeys, Protocol, RemoteDescription, Route, WebRtcConfig,
+};
+use althing_media_core::{Event, Output, Router};
+
+use crate::clock::Clock;
+use crate::network::{Link, LinkConfig};
+use crate::peer::{Peer, ReceiveConfig, Receiver, SendConfig, Sender};
+use crate::rng::Rng;
+
+/// Rounds without the clock moving before a simulation is stuck: somebody's deadline never passes.
+const MAX_ROUNDS: usize = 100_000;
+/// The router's wall clock at the start, in seconds since 1970; those of peers differ from it by hours.
+const WALL: u64 = 1_800_000_000;
+/// Endpoints that fit.
+const MAX_ENDPOINTS: usize = 10_000;
+
+/// Where WebRTC peers reach the router.
+#[must_use]
+pub fn router_socket() -> SocketAddr {
+    ([192, 0, 2, 1], 7882).into()
+}
+
+/// One router and its peers.
+#[derive(Debug)]
+pub struct Simulation {
+    /// The router, to command or to ask.
+    pub router: Router,
+    clock: Clock,
+    rng: Rng,
+    nodes: Vec<Node>,
+    by_address: HashMap<SocketAddr, usize>,
+    events: Vec<Event>,
+    datagrams_out: u64,
+    strays: Vec<(Route, Vec<u8>)>,
+    buf: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Node {
+    peer: Peer,
+    address: SocketAddr,
+    router: SocketAddr,
+    up: Link,
+    down: Link,
+}
+
+/// A peer of a simulation and its endpoint in the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Member {
+    node: usize,
+    /// In the router.
+    pub endpoint: EndpointId,
+}
+
+/// A stream that a member watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watch {
+    /// Who.
+    pub member: Member,
+    /// In the router.
+    pub subscription: SubscriptionId,
+    receiver: usize,
+}
+
+/// A track that a member publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publication {
+    /// Who.
+    pub member: Member,
+    /// In the router.
+    pub track: TrackId,
+    sender: usize,
+}
+
+impl Simulation {
+    /// A router without peers; all luck comes from `seed`.
+    ///
+    /// # Panics
+    /// When no certificate can be made.
+    #[must_use]
+    pub fn new(seed: u64, certificate: &Certificate) -> Self {
+        let clock = Clock::new();
+        let socket = router_socket();
+        let config = RouterConfig {
+            wall: NtpTime::from_unix(Duration::from_secs(WALL)),
+            certificate: certificate.clone(),
+            index: 0,
+            local: vec![LocalAddress { protocol: Protocol::Udp, socket, advertised: socket }],
+            max_endpoints: MAX_ENDPOINTS,
+        };
+        Self {
+            router: Router::new(clock.now(), config),
+            clock,
+            rng: Rng::new(seed),
+            nodes: Vec::new(),
+            by_address: HashMap::new(),
+            events: Vec::new(),
+            datagrams_out: 0,
+            strays: Vec::new(),
+            buf: vec![0; 2048],
+        }
+    }
+
+    /// Adds a plain RTP peer behind a network, the same both ways. Connected at once, both addresses being known.
+    ///
+    /// # Panics
+    /// When the router refuses the endpoint.
+    pub fn join_plain(&mut self, network: LinkConfig, keys: Option<&PlainKeys>) -> Member {
+        let number = u16::try_from(self.nodes.len()).expect("fewer peers than ports");
+        let (router, address) = (SocketAddr::from(([192, 0, 2, 1], 20_000 + number)), self.next_address());
+        let config = |local, remote, keys| PlainConfig { local, remote: Some(remote), rtcp: None, keys };
+        let endpoint = EndpointConfig::Plain(config(router, address, keys.cloned()));
+        let endpoint = self.router.add_endpoint(self.now(), endpoint).expect("the router takes the endpoint");
+        let mirrored = keys.cloned().map(|keys| PlainKeys { local: keys.remote, remote: keys.local });
+        let (seed, wall) = (self.rng.next_u64(), self.peer_wall());
+        let peer = Peer::plain(self.now(), seed, wall, config(address, router, mirrored));
+        self.add_node(peer, address, router, network, endpoint)
+    }
+
+    /// Adds a WebRTC peer behind a network, the same both ways, with descriptions exchanged. It connects as the
+    /// simulation runs.
+    ///
+    /// # Panics
+    /// When the router or the peer refuses.
+    pub fn join_web_rtc(&mut self, network: LinkConfig, certificate: &Certificate) -> Member {
+        let (now, address) = (self.now(), self.next_address());
+        let local = LocalAddress { protocol: Protocol::Udp, socket: address, advertised: address };
+        let (seed, wall) = (self.rng.next_u64(), self.peer_wall());
+        let mut peer = Peer::web_rtc(now, seed, wall, local, certificate);
+        let config = EndpointConfig::WebRtc(WebRtcConfig::SERVER);
+        let endpoint = self.router.add_endpoint(now, config).expect("the router takes the endpoint");
+        let offer = peer.local_description().expect("a WebRTC peer has a description");
+        let remote = |ice, ice_lite, fingerprint, setup| RemoteDescription { ice, ice_lite, fingerprint, setup };
+        self.router
+            .set_remote(now, endpoint, &remote(offer.ice, offer.ice_lite, offer.fingerprint, offer.setup))
+            .expect("the router takes the offer");
+        let answer = self.router.local_description(endpoint).expect("a WebRTC endpoint has a description");
+        let candidates = answer.candidates;
+        peer.set_remote(now, &remote(answer.ice, answer.ice_lite, answer.fingerprint, answer.setup), &candidates)
+            .expect("the peer takes the answer");
+        self.add_node(peer, address, router_socket(), network, endpoint)
+    }
+
+    fn next_address(&self) -> SocketAddr {
+        let [high, low] = u16::try_from(self.nodes.len()).unwrap_or(u16::MAX).to_be_bytes();
+        ([10, 0, high, low], 5000).into()
+    }
+
+    /// Wall clocks of peers are wrong, each by its own hours.
+    fn peer_wall(&mut self) -> NtpTime {
+        NtpTime::from_unix(Duration::from_secs(WALL - 43_200 + self.rng.below(86_400)))
+    }
+
+    fn add_node(
+        &mut self,
+        peer: Peer,
+        address: SocketAddr,
+        router: SocketAddr,
+        network: LinkConfig,
+        endpoint: EndpointId,
+    ) -> Member {
+        let mut link = || Link::new(self.rng.next_u64(), network);
+        let (up, down) = (link(), link());
+        self.by_address.insert(address, self.nodes.len());
+        self.nodes.push(Node { peer, address, router, up, down });
+        Member { node: self.nodes.len() - 1, endpoint }
+    }
+
+    /// A member begins to send a track.
+    ///
+    /// # Panics
+    /// When the router refuses the track.
+    pub fn publish(&mut self, member: Member, config: SendConfig) -> Publication {
+        let now = self.now();
+        let track = self.router.add_track(now, member.endpoint, &config.track()).expect("the router takes the track");
+        let sender = self.nodes[member.node].peer.session.send(now, config);
+        Publication { member, track, sender }
+    }
+
+    /// A member begins to watch a track.
+    ///
+    /// # Panics
+    /// When the router refuses the subscription.
+    pub fn watch(&mut self, member: Member, track: TrackId, config: ReceiveConfig) -> Watch {
+        let now = self.now();
+        let subscription =
+            self.router.subscribe(now, member.endpoint, config.subscription()).expect("the router takes the subscription");
+        self.router.set_source(now, subscription, Some(track));
+        let receiver = self.nodes[member.node].peer.session.receive(config);
+        Watch { member, subscription, receiver }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The peer of a member.
+    #[must_use]
+    pub fn peer(&self, member: Member) -> &Peer {
+        &self.nodes[member.node].peer
+    }
+
+    /// The peer of a member, to change it.
+    pub fn peer_mut(&mut self, member: Member) -> &mut Peer {
+        &mut self.nodes[member.node].peer
+    }
+
+    /// What a member receives.
+    #[must_use]
+    pub fn receiver(&self, watch: Watch) -> &Receiver {
+        &self.peer(watch.member).session.receivers()[watch.receiver]
+    }
+
+    /// What a member sends.
+    #[must_use]
+    pub fn sender(&self, publication: Publication) -> &Sender {
+        &self.peer(publication.member).session.senders()[publication.sender]
+    }
+
+    /// What a member sends, to change it.
+    ///
+    /// # Panics
+    /// Never: a publication names a sender that is there.
+    pub fn sender_mut(&mut self, publication: Publication) -> &mut Sender {
+        self.peer_mut(publication.member).session.sender_mut(publication.sender).expect("senders stay")
+    }
+
+    /// The links of a member, towards the router and from it.
+    pub fn links_mut(&mut self, member: Member) -> (&mut Link, &mut Link) {
+        let node = &mut self.nodes[member.node];
+        (&mut node.up, &mut node.down)
+    }
+
+    /// The address of a member and the router's socket for it: what a datagram from it would come on.
+    #[must_use]
+    pub fn route(&self, member: Member) -> Route {
+        let node = &self.nodes[member.node];
+        Route { protocol: Protocol::Udp, local: node.router, remote: node.address }
+    }
+
+    /// All that the router has told so far.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Datagrams that the router has sent.
+    #[must_use]
+    pub fn datagrams_out(&self) -> u64 {
+        self.datagrams_out
+    }
+
+    /// Datagrams that the router sent to addresses where nobody is.
+    #[must_use]
+    pub fn strays(&self) -> &[(Route, Vec<u8>)] {
+        &self.strays
+    }
+
+    /// Gives the router a datagram from anywhere, at once.
+    pub fn inject(&mut self, route: Route, mut datagram: Vec<u8>) {
+        self.router.handle_datagram(self.clock.now(), route, &mut datagram);
+        self.drain_router();
+    }
+
+    /// Runs for a while of virtual time.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now() + duration;
+        self.run_until(end, |_| false);
+    }
+
+    /// Runs until `done` or until `limit` has passed; whether it was done.
+    pub fn run_while(&mut self, limit: Duration, mut pending: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now() + limit;
+        self.run_until(end, |simulation| !pending(simulation))
+    }
+
+    fn run_until(&mut self, end: Instant, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let mut rounds = 0;
+        loop {
+            self.settle();
+            if done(self) {
+                return true;
+            }
+            let next = self.next_timeout().map_or(end, |next| next.min(end));
+            if next > self.now() {
+                rounds = 0;
+                self.clock.advance_to(next);
+            } else if self.now() >= end {
+                return false;
+            }
+            rounds += 1;
+            assert!(rounds < MAX_ROUNDS, "a deadline does not pass: time stands still");
+            self.handle_timeouts();
+        }
+    }
+
+    /// Moves everything that can move without time passing.
+    fn settle(&mut self) {
+        let now = self.now();
+        self.drain_router();
+        for index in 0..self.nodes.len() {
+            let node = &mut self.nodes[index];
+            while let Some(transmit) = node.peer.poll_output(now, &mut self.buf) {
+                node.up.handle_input(now, self.buf[..transmit.len].to_vec());
+            }
+            let route = Route { protocol: Protocol::Udp, local: node.router, remote: node.address };
+            let mut arrived = false;
+            while let Some(mut datagram) = self.nodes[index].up.poll_output(now) {
+                self.router.handle_datagram(now, route, &mut datagram);
+                arrived = true;
+            }
+            if arrived {
+                self.drain_router();
+            }
+        }
+        for node in &mut self.nodes {
+            let route = Route { protocol: Protocol::Udp, local: node.address, remote: node.router };
+            while let Some(mut datagram) = node.down.poll_output(now) {
+                node.peer.handle_datagram(now, route, &mut datagram);
+            }
+        }
+    }
+
+    fn drain_router(&mut self) {
+        let now = self.now();
+        loop {
+            match self.router.poll_output(now, &mut self.buf) {
+                Output::Transmit(transmit) => {
+                    self.datagrams_out += 1;
+                    let datagram = self.buf[..transmit.len].to_vec();
+                    match self.by_address.get(&transmit.route.remote) {
+                        Some(node) => self.nodes[*node].down.handle_input(now, datagram),
+                        None => self.strays.push((transmit.route, datagram)),
+                    }
+                }
+                Output::Event(event) => self.events.push(event),
+                _ => return,
+            }
+        }
+    }
+
+    fn next_timeout(&mut self) -> Option<Instant> {
+        let now = self.now();
+        let router = match self.router.poll_output(now, &mut self.buf) {
+            Output::Timeout(at) => at,
+            other => unreachable!("drained, and yet {other:?}"),
+        };
+        let nodes = self.nodes.iter().flat_map(|node| {
+            let peer_output = node.peer.has_output().then_some(now);
+            [node.up.next_timeout(), node.down.next_timeout(), node.peer.next_timeout(), peer_output]
+        });
+        nodes.chain([router]).flatten().min()
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = self.now();
+        self.router.handle_timeout(now);
+        for node in &mut self.nodes {
+            if node.peer.next_timeout().is_some_and(|at| at <= now) {
+                node.peer.handle_timeout(now);
+            }
+        }
+    }
+}
