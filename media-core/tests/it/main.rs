@@ -1,0 +1,14 @@
+//! The router among peers and networks, in virtual time, through its public interface only. Modules are named by
+//! behaviour; every run comes from a seed, which the message of a failure names.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod bytes_through;
+mod hostile;
+mod late_joiner;
+mod layer_switch;
+mod lip_sync;
+mod loss;
+mod mute_and_pause;
+mod stage;
+mod temporal_layers;
+mod web_rtc;

@@ -1,0 +1,104 @@
+//! The same meetings over ICE, DTLS and SRTP.
+
+use althing_media_core::Event;
+use althing_media_core::event::DisconnectReason;
+use althing_media_core::transport::SrtpProfile;
+use althing_testkit::peer::VideoPattern;
+use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
+use althing_testkit::simulation::Simulation;
+
+use crate::stage::{assert_seamless, certificate, come_to_rest, home, lossy, ms};
+
+#[test]
+fn connects_and_forwards() {
+    for seed in 0..5 {
+        let mut simulation = Simulation::new(seed, certificate());
+        let publisher = simulation.join_web_rtc(home(), certificate());
+        let watcher = simulation.join_web_rtc(home(), certificate());
+        let pattern = VideoPattern {
+            frame_bytes: 600,
+            ..VideoPattern::default()
+        };
+        let video = simulation.publish(publisher, camera(Some("0"), 1000, 3, pattern));
+        let audio = simulation.publish(publisher, microphone(Some("1"), 50, "peer-1000"));
+        let picture = simulation.watch(watcher, video.track, screen(Some("0"), 7000));
+        let sound = simulation.watch(watcher, audio.track, loudspeaker(Some("1"), 8000));
+        simulation.run_for(ms(6000));
+        for member in [publisher, watcher] {
+            assert!(simulation.peer(member).is_connected(), "seed {seed}");
+            let connected = simulation.events().iter().find_map(|event| match event {
+                Event::Connected { endpoint, profile } if *endpoint == member.endpoint => Some(*profile),
+                _ => None,
+            });
+            assert_eq!(
+                connected,
+                Some(Some(SrtpProfile::AeadAes128Gcm)),
+                "seed {seed}: GCM is preferred"
+            );
+        }
+        come_to_rest(&mut simulation, &[video, audio]);
+        assert_seamless(&simulation, picture, ms(40), seed);
+        assert_seamless(&simulation, sound, ms(0), seed);
+        assert!(simulation.receiver(picture).viewer().shown().len() > 140, "seed {seed}");
+        let feedback = simulation.peer(publisher).session.stats();
+        assert!(
+            feedback.transport_cc > 20 && feedback.acknowledged > 400,
+            "seed {seed}: {feedback:?}"
+        );
+    }
+}
+
+#[test]
+fn connects_and_repairs_through_loss() {
+    for seed in 0..5 {
+        let mut simulation = Simulation::new(seed, certificate());
+        let publisher = simulation.join_web_rtc(lossy(), certificate());
+        let watcher = simulation.join_web_rtc(lossy(), certificate());
+        let video = simulation.publish(publisher, camera(Some("0"), 1000, 1, VideoPattern::default()));
+        let watch = simulation.watch(watcher, video.track, screen(Some("0"), 7000));
+        let connected = simulation.run_while(ms(10_000), |sim| {
+            !(sim.peer(publisher).is_connected() && sim.peer(watcher).is_connected())
+        });
+        assert!(connected, "seed {seed}");
+        simulation.run_for(ms(8000));
+        come_to_rest(&mut simulation, &[video]);
+        assert_seamless(&simulation, watch, ms(60), seed);
+        assert!(simulation.receiver(watch).stats().recovered > 10, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_peer_that_is_removed_is_told() {
+    let mut simulation = Simulation::new(1, certificate());
+    let publisher = simulation.join_web_rtc(home(), certificate());
+    let watcher = simulation.join_web_rtc(home(), certificate());
+    let video = simulation.publish(publisher, camera(Some("0"), 1000, 1, VideoPattern::default()));
+    let watch = simulation.watch(watcher, video.track, screen(Some("0"), 7000));
+    simulation.run_for(ms(3000));
+    let now = simulation.now();
+    simulation.router.remove_endpoint(now, watcher.endpoint);
+    simulation.run_for(ms(500));
+    assert!(simulation.receiver(watch).stats().byes > 0, "BYE came");
+    assert!(
+        !simulation.peer_mut(watcher).transport_mut().is_connected(),
+        "close_notify came"
+    );
+    assert_eq!(simulation.router.stats().endpoints, 1);
+}
+
+#[test]
+fn a_peer_that_vanishes_is_noticed() {
+    let mut simulation = Simulation::new(2, certificate());
+    let publisher = simulation.join_web_rtc(home(), certificate());
+    simulation.publish(publisher, camera(Some("0"), 1000, 1, VideoPattern::default()));
+    simulation.run_for(ms(3000));
+    let (up, down) = simulation.links_mut(publisher);
+    up.set_down(true);
+    down.set_down(true);
+    simulation.run_for(ms(60_000));
+    let lost = Event::Disconnected {
+        endpoint: publisher.endpoint,
+        reason: DisconnectReason::ConsentLost,
+    };
+    assert!(simulation.events().contains(&lost), "{:?}", simulation.events());
+}
