@@ -53,7 +53,6 @@ pub struct LocalAddress {
 /// How an endpoint is reached.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "passed once, when an endpoint is added")]
 pub enum EndpointConfig {
     /// ICE, DTLS, SRTP.
     WebRtc(WebRtcConfig),

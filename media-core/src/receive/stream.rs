@@ -181,6 +181,11 @@ impl Stream {
             .is_some_and(|(_, at)| now.saturating_duration_since(at) <= patience)
     }
 
+    /// What came until now is shown to nobody any more: the next picture for a newcomer is a new one.
+    pub fn forget_keyframe(&mut self) {
+        self.last_keyframe = None;
+    }
+
     /// The first packet of the last keyframe and the last packet of all.
     #[must_use]
     pub fn since_keyframe(&self) -> Option<(SeqNo, SeqNo)> {

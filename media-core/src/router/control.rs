@@ -10,6 +10,7 @@ use crate::endpoint::{Endpoint, Leaving, MAX_SSRCS, MAX_SUBSCRIPTIONS, MAX_TRACK
 use crate::forward::Meta;
 use crate::forward::replay::Replay;
 use crate::receive::Track;
+use crate::receive::stream::Stream;
 use crate::router::Router;
 use crate::router::tables::Table;
 use crate::send::{Note, Outgoing};
@@ -304,13 +305,15 @@ impl Router {
         if std::mem::replace(&mut track.muted, muted) == muted {
             return;
         }
+        // What was said while it was muted must never come out, not even as the picture to begin with.
+        track.streams.iter_mut().for_each(Stream::forget_keyframe);
         let subscribers = track.subscribers.clone();
         for subscription in subscribers {
             if let Some(outgoing) = self.subscriptions.get_mut(subscription.0) {
                 outgoing.forwarder.interrupt();
             }
             if !muted {
-                self.catch_up(now, subscription);
+                self.want_keyframe(now, subscription);
             }
         }
     }
