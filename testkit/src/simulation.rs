@@ -102,7 +102,11 @@ impl Simulation {
             wall: NtpTime::from_unix(Duration::from_secs(WALL)),
             certificate: certificate.clone(),
             index: 0,
-            local: vec![LocalAddress { protocol: Protocol::Udp, socket, advertised: socket }],
+            local: vec![LocalAddress {
+                protocol: Protocol::Udp,
+                socket,
+                advertised: socket,
+            }],
             max_endpoints: MAX_ENDPOINTS,
         };
         Self {
@@ -125,10 +129,21 @@ impl Simulation {
     pub fn join_plain(&mut self, network: LinkConfig, keys: Option<&PlainKeys>) -> Member {
         let number = u16::try_from(self.nodes.len()).expect("fewer peers than ports");
         let (router, address) = (SocketAddr::from(([192, 0, 2, 1], 20_000 + number)), self.next_address());
-        let config = |local, remote, keys| PlainConfig { local, remote: Some(remote), rtcp: None, keys };
+        let config = |local, remote, keys: Option<PlainKeys>| PlainConfig {
+            local,
+            remote: Some(remote),
+            rtcp: None,
+            keys: keys.map(Box::new),
+        };
         let endpoint = EndpointConfig::Plain(config(router, address, keys.cloned()));
-        let endpoint = self.router.add_endpoint(self.now(), endpoint).expect("the router takes the endpoint");
-        let mirrored = keys.cloned().map(|keys| PlainKeys { local: keys.remote, remote: keys.local });
+        let endpoint = self
+            .router
+            .add_endpoint(self.now(), endpoint)
+            .expect("the router takes the endpoint");
+        let mirrored = keys.cloned().map(|keys| PlainKeys {
+            local: keys.remote,
+            remote: keys.local,
+        });
         let (seed, wall) = (self.rng.next_u64(), self.peer_wall());
         let peer = Peer::plain(self.now(), seed, wall, config(address, router, mirrored));
         self.add_node(peer, address, router, network, endpoint)
@@ -141,20 +156,43 @@ impl Simulation {
     /// When the router or the peer refuses.
     pub fn join_web_rtc(&mut self, network: LinkConfig, certificate: &Certificate) -> Member {
         let (now, address) = (self.now(), self.next_address());
-        let local = LocalAddress { protocol: Protocol::Udp, socket: address, advertised: address };
+        let local = LocalAddress {
+            protocol: Protocol::Udp,
+            socket: address,
+            advertised: address,
+        };
         let (seed, wall) = (self.rng.next_u64(), self.peer_wall());
         let mut peer = Peer::web_rtc(now, seed, wall, local, certificate);
         let config = EndpointConfig::WebRtc(WebRtcConfig::SERVER);
-        let endpoint = self.router.add_endpoint(now, config).expect("the router takes the endpoint");
+        let endpoint = self
+            .router
+            .add_endpoint(now, config)
+            .expect("the router takes the endpoint");
         let offer = peer.local_description().expect("a WebRTC peer has a description");
-        let remote = |ice, ice_lite, fingerprint, setup| RemoteDescription { ice, ice_lite, fingerprint, setup };
+        let remote = |ice, ice_lite, fingerprint, setup| RemoteDescription {
+            ice,
+            ice_lite,
+            fingerprint,
+            setup,
+        };
         self.router
-            .set_remote(now, endpoint, &remote(offer.ice, offer.ice_lite, offer.fingerprint, offer.setup))
+            .set_remote(
+                now,
+                endpoint,
+                &remote(offer.ice, offer.ice_lite, offer.fingerprint, offer.setup),
+            )
             .expect("the router takes the offer");
-        let answer = self.router.local_description(endpoint).expect("a WebRTC endpoint has a description");
+        let answer = self
+            .router
+            .local_description(endpoint)
+            .expect("a WebRTC endpoint has a description");
         let candidates = answer.candidates;
-        peer.set_remote(now, &remote(answer.ice, answer.ice_lite, answer.fingerprint, answer.setup), &candidates)
-            .expect("the peer takes the answer");
+        peer.set_remote(
+            now,
+            &remote(answer.ice, answer.ice_lite, answer.fingerprint, answer.setup),
+            &candidates,
+        )
+        .expect("the peer takes the answer");
         self.add_node(peer, address, router_socket(), network, endpoint)
     }
 
@@ -179,8 +217,17 @@ impl Simulation {
         let mut link = || Link::new(self.rng.next_u64(), network);
         let (up, down) = (link(), link());
         self.by_address.insert(address, self.nodes.len());
-        self.nodes.push(Node { peer, address, router, up, down });
-        Member { node: self.nodes.len() - 1, endpoint }
+        self.nodes.push(Node {
+            peer,
+            address,
+            router,
+            up,
+            down,
+        });
+        Member {
+            node: self.nodes.len() - 1,
+            endpoint,
+        }
     }
 
     /// A member begins to send a track.
@@ -189,7 +236,10 @@ impl Simulation {
     /// When the router refuses the track.
     pub fn publish(&mut self, member: Member, config: SendConfig) -> Publication {
         let now = self.now();
-        let track = self.router.add_track(now, member.endpoint, &config.track()).expect("the router takes the track");
+        let track = self
+            .router
+            .add_track(now, member.endpoint, &config.track())
+            .expect("the router takes the track");
         let sender = self.nodes[member.node].peer.session.send(now, config);
         Publication { member, track, sender }
     }
@@ -200,11 +250,17 @@ impl Simulation {
     /// When the router refuses the subscription.
     pub fn watch(&mut self, member: Member, track: TrackId, config: ReceiveConfig) -> Watch {
         let now = self.now();
-        let subscription =
-            self.router.subscribe(now, member.endpoint, config.subscription()).expect("the router takes the subscription");
+        let subscription = self
+            .router
+            .subscribe(now, member.endpoint, config.subscription())
+            .expect("the router takes the subscription");
         self.router.set_source(now, subscription, Some(track));
         let receiver = self.nodes[member.node].peer.session.receive(config);
-        Watch { member, subscription, receiver }
+        Watch {
+            member,
+            subscription,
+            receiver,
+        }
     }
 
     /// The time now.
@@ -241,7 +297,10 @@ impl Simulation {
     /// # Panics
     /// Never: a publication names a sender that is there.
     pub fn sender_mut(&mut self, publication: Publication) -> &mut Sender {
-        self.peer_mut(publication.member).session.sender_mut(publication.sender).expect("senders stay")
+        self.peer_mut(publication.member)
+            .session
+            .sender_mut(publication.sender)
+            .expect("senders stay")
     }
 
     /// The links of a member, towards the router and from it.
@@ -254,7 +313,11 @@ impl Simulation {
     #[must_use]
     pub fn route(&self, member: Member) -> Route {
         let node = &self.nodes[member.node];
-        Route { protocol: Protocol::Udp, local: node.router, remote: node.address }
+        Route {
+            protocol: Protocol::Udp,
+            local: node.router,
+            remote: node.address,
+        }
     }
 
     /// All that the router has told so far.
@@ -322,7 +385,11 @@ impl Simulation {
             while let Some(transmit) = node.peer.poll_output(now, &mut self.buf) {
                 node.up.handle_input(now, self.buf[..transmit.len].to_vec());
             }
-            let route = Route { protocol: Protocol::Udp, local: node.router, remote: node.address };
+            let route = Route {
+                protocol: Protocol::Udp,
+                local: node.router,
+                remote: node.address,
+            };
             let mut arrived = false;
             while let Some(mut datagram) = self.nodes[index].up.poll_output(now) {
                 self.router.handle_datagram(now, route, &mut datagram);
@@ -333,7 +400,11 @@ impl Simulation {
             }
         }
         for node in &mut self.nodes {
-            let route = Route { protocol: Protocol::Udp, local: node.address, remote: node.router };
+            let route = Route {
+                protocol: Protocol::Udp,
+                local: node.address,
+                remote: node.router,
+            };
             while let Some(mut datagram) = node.down.poll_output(now) {
                 node.peer.handle_datagram(now, route, &mut datagram);
             }
@@ -366,7 +437,12 @@ impl Simulation {
         };
         let nodes = self.nodes.iter().flat_map(|node| {
             let peer_output = node.peer.has_output().then_some(now);
-            [node.up.next_timeout(), node.down.next_timeout(), node.peer.next_timeout(), peer_output]
+            [
+                node.up.next_timeout(),
+                node.down.next_timeout(),
+                node.peer.next_timeout(),
+                peer_output,
+            ]
         });
         nodes.chain([router]).flatten().min()
     }

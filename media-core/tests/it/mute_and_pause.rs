@@ -52,6 +52,12 @@ fn a_muted_track_reaches_nobody() {
         assert_eq!(during, [0, 0], "seed {seed}");
         assert!(after[0] > 25 && after[1] > 45, "seed {seed}: {after:?}");
         come_to_rest(&mut simulation, &publications);
+        // What happened while it was muted never comes out, not even as the picture to begin with.
+        for (watch, every) in watches.into_iter().zip([33.333_333, 20.0]) {
+            let muted = |number: u32| (1030.0..3050.0).contains(&(f64::from(number) * every));
+            let shown = simulation.receiver(watch).viewer().shown();
+            assert!(!shown.iter().any(|shown| muted(shown.body.frame)), "seed {seed}");
+        }
         watches
             .iter()
             .for_each(|watch| assert_seamless(&simulation, *watch, ms(40), seed));
