@@ -10,8 +10,8 @@
 //!
 //! `N` is the one thing that every packet says for certain: a new coded video sequence, a keyframe. Frames may begin
 //! where `Z` is 0 and an OBU starts that can open one; a tile group cannot, but the first of the frames of two spatial
-//! layers with one timestamp cannot be told from the second. A fragment (`Z` is 1) does not name its layer, and a router
-//! that dropped layers by the OBU extension would tear frames apart after a loss. So [`peek`] leaves layers to the
+//! layers with one timestamp cannot be told from the second. A fragment (`Z` is 1) does not name its layer, and a
+//! router that dropped layers by the OBU extension would tear frames apart after a loss. So [`peek`] leaves layers to the
 //! dependency descriptor, that browsers send with AV1; [`Header`] tells what the OBUs say. Not here: sizes, frame
 //! headers, reassembly.
 
@@ -138,7 +138,7 @@ fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-/// What the packet says, layers apart; the default when it is empty. About 3 ns, no allocation.
+/// What the packet says, layers apart; the default when it is empty. About 7 ns, no allocation.
 #[inline]
 #[must_use]
 pub fn peek(payload: &[u8]) -> Info {

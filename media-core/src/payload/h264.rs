@@ -32,7 +32,7 @@ const FU_START: u8 = 0x80;
 /// NAL units that are looked at in one aggregate: parameter sets and SEI come first, so few are enough.
 const MAX_AGGREGATED: usize = 16;
 
-/// What the packet says; the default when it is cut short. About 3 ns, no allocation.
+/// What the packet says; the default when it is cut short. About 5 ns, 8 ns with an aggregate, no allocation.
 #[inline]
 #[must_use]
 pub fn peek(payload: &[u8]) -> Info {

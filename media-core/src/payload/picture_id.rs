@@ -82,28 +82,34 @@ impl Ids {
     /// width that the sender chose (a 7-bit picture id keeps the low 7 bits). A number that the payload does not have
     /// is not added.
     ///
-    /// Returns how many bytes of `out` stand for as many bytes of `payload`; 0 when the payload needs no change. Two
-    /// nanoseconds, no allocation.
+    /// Returns how many bytes of `out` stand for as many bytes of `payload`; 0 when the payload needs no change. About
+    /// 5 ns, no allocation.
     #[inline]
     #[must_use]
     pub fn write_patched(&self, payload: &[u8], patch: Patch, out: &mut [u8; MAX_PREFIX]) -> usize {
         let len = self.prefix_len();
-        let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
-            return 0;
-        };
-        to.copy_from_slice(from);
+        match payload.first_chunk::<MAX_PREFIX>() {
+            // Five bytes at once, whatever is needed: a copy of a fixed size is two instructions.
+            Some(first) => *out = *first,
+            None => {
+                let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
+                    return 0;
+                };
+                to.copy_from_slice(from);
+            }
+        }
         if self.picture_id_at != 0 {
             let at = usize::from(self.picture_id_at);
             let [high, low] = patch.picture_id.to_be_bytes();
             if self.long {
-                to[at] = 0x80 | high;
-                to[at + 1] = low;
+                out[at] = 0x80 | high;
+                out[at + 1] = low;
             } else {
-                to[at] = low & 0x7f;
+                out[at] = low & 0x7f;
             }
         }
         if self.tl0_pic_idx_at != 0 {
-            to[usize::from(self.tl0_pic_idx_at)] = patch.tl0_pic_idx;
+            out[usize::from(self.tl0_pic_idx_at)] = patch.tl0_pic_idx;
         }
         len
     }

@@ -565,6 +565,29 @@ mod av1_payloads {
 }
 
 #[test]
+fn how_far_temporal_layers_rise() {
+    let vp8 = |tid: u8, y: u8| peek(Codec::Vp8, &[0x90, 0x20, tid << 6 | y << 5, 0x01]);
+    let vp9 = |tid: u8, u: u8| peek(Codec::Vp9, &[0x78, tid << 5 | u << 4, 0x02]);
+    // Frame, layers carried so far, layers wanted, layers carried from here on.
+    let table = [
+        (vp8(1, 1), 0, 2, 1),
+        (vp8(2, 1), 0, 1, 0),
+        (vp8(2, 1), 1, 2, 2),
+        (vp8(2, 0), 1, 2, 1),
+        (vp8(1, 1), 2, 2, 2),
+        (vp8(2, 1), 1, u8::MAX, 2),
+        (vp9(1, 1), 0, 2, 1),
+        (vp9(0, 1), 0, 2, 2),
+        (vp9(0, 0), 0, 2, 0),
+        (peek(Codec::Vp8, &[0x10, 0x00]), 0, 2, 2),
+        (peek(Codec::Vp8, &[0x10, 0x00]), 0, u8::MAX, u8::MAX),
+    ];
+    for (info, limit, target, raised) in table {
+        assert_eq!(info.raised(limit, target), raised, "{info:?} from {limit} to {target}");
+    }
+}
+
+#[test]
 fn sound_stands_alone() {
     for codec in CODECS.into_iter().filter(|codec| codec.kind() == MediaKind::Audio) {
         let info = peek(codec, &[0x78, 0x01]);

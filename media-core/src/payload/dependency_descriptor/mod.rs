@@ -81,7 +81,8 @@ impl DependencyState {
     /// Reads the descriptor of one packet; `None` when it is malformed, beyond the bounds of this room, or needs a
     /// structure that has not come.
     ///
-    /// About 5 ns and no allocation, except with a new structure: that is copied, and allocated for the first two.
+    /// About 15 ns and no allocation, except with a new structure: that takes 300 ns to read and copy, and is allocated
+    /// for the first two.
     #[inline]
     pub fn read(&mut self, element: &[u8]) -> Option<Frame> {
         let mandatory = Mandatory::parse(element)?;

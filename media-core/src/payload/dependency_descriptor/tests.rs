@@ -508,6 +508,12 @@ fn the_writer_refuses_what_the_structure_does_not_have() {
     );
 }
 
+/// Two of `bits` for each decode target.
+fn symbols_of(bits: u64, targets: u8) -> String {
+    let symbol = |target: u8| ['-', 'D', 'S', 'R'][usize::try_from(bits >> (2 * target) & 3).unwrap()];
+    (0..targets).map(symbol).collect()
+}
+
 prop_compose! {
     fn any_structure()(targets in 1..=32_u8, chains in 0..=32_u8, count in 1..=64_usize)(
         offset in 0..64_u8,
@@ -526,8 +532,7 @@ prop_compose! {
                 2 if !templates.is_empty() && spatial < 3 => (spatial, temporal) = (spatial + 1, 0),
                 _ => {}
             }
-            let symbols: String =
-                (0..targets).map(|target| char::from(b"-DSR"[usize::try_from(symbols >> (2 * target) & 3).unwrap()])).collect();
+            let symbols = symbols_of(*symbols, targets);
             let fdiffs: Vec<u8> = fdiffs.iter().take(usize::from(chains)).map(|fdiff| fdiff & 15).collect();
             let mut template = template(spatial, temporal, &symbols, &[], &fdiffs);
             template.references = *references;
@@ -597,9 +602,8 @@ proptest! {
         state.read(&buffer[..len]).unwrap();
         let index = template % u8::try_from(structure.templates().len()).unwrap();
         let template_id = (structure.template_id_offset() + index) & 0x3f;
-        let indications = symbols.map(|symbols| Indications::from_symbols(
-            &(0..structure.decode_targets()).map(|t| char::from(b"-DSR"[(symbols >> (2 * t) & 3) as usize])).collect::<String>()
-        ).unwrap());
+        let targets = structure.decode_targets();
+        let indications = symbols.map(|bits| Indications::from_symbols(&symbols_of(bits, targets)).unwrap());
         let descriptor = Descriptor {
             indications,
             references: references.as_deref(),
