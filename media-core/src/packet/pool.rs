@@ -7,8 +7,10 @@ use bytes::{Bytes, BytesMut};
 /// Size of one slab in bytes: about fifty full-size packets.
 const SLAB: usize = 64 * 1024;
 /// Slabs looked at, oldest first, before a new one is allocated. Packets are let go roughly in the order in which they
-/// came, so the oldest is free first; a few looks step over one that a slow reader still holds.
-const LOOKS: usize = 4;
+/// came, so the oldest is free first; a few looks step over one that a slow stream still holds.
+const LOOKS: usize = 8;
+/// Slabs taken while the oldest was not free, before the oldest is put behind the others.
+const PATIENCE: u32 = 16;
 /// Slabs kept for use again: 32 MiB. Above that, slabs are freed with their last packet.
 const MAX_KEPT: usize = 512;
 
@@ -27,6 +29,7 @@ const MAX_KEPT: usize = 512;
 pub struct Pool {
     current: BytesMut,
     spent: VecDeque<BytesMut>,
+    patience: u32,
 }
 
 impl Pool {
@@ -58,16 +61,27 @@ impl Pool {
         if full.capacity() > 0 || !full.is_empty() {
             self.retire(full);
         }
-        for _ in 0..LOOKS.min(self.spent.len()) {
-            let Some(mut slab) = self.spent.pop_front() else { break };
-            slab.clear();
-            if slab.try_reclaim(SLAB.max(len)) {
-                self.current = slab;
-                return;
-            }
-            self.spent.push_back(slab);
+        let found = (0..LOOKS.min(self.spent.len())).find(|at| {
+            self.spent.get_mut(*at).is_some_and(|slab| {
+                slab.clear();
+                slab.try_reclaim(SLAB.max(len))
+            })
+        });
+        if let Some(slab) = found.and_then(|at| self.spent.remove(at)) {
+            self.current = slab;
+        } else {
+            self.current = BytesMut::with_capacity(SLAB.max(len));
         }
-        self.current = BytesMut::with_capacity(SLAB.max(len));
+        // The oldest is free next, unless a stream that has gone quiet holds it: then others get their look.
+        self.patience = if found == Some(0) {
+            PATIENCE
+        } else {
+            self.patience.saturating_sub(1)
+        };
+        if self.patience == 0 && !self.spent.is_empty() {
+            self.spent.rotate_left(1);
+            self.patience = PATIENCE;
+        }
     }
 
     fn retire(&mut self, slab: BytesMut) {
@@ -101,6 +115,34 @@ mod tests {
             "10 000 packets of 1200 bytes touched {} slabs",
             seen.len()
         );
+    }
+
+    /// Packets of a slow stream hold a slab each for long; the fast stream still finds free slabs, and as many as it
+    /// needs are enough.
+    #[test]
+    fn slow_holders_do_not_make_it_grow_for_ever() {
+        let mut pool = Pool::new();
+        let (mut fast, mut slow) = (VecDeque::new(), VecDeque::new());
+        let mut seen = std::collections::HashSet::new();
+        let mut before_last_lap = 0;
+        for i in 0..200_000_u32 {
+            if i == 100_000 {
+                before_last_lap = seen.len();
+            }
+            pool.space(1000);
+            let packet = pool.commit(1000);
+            seen.insert(packet.as_ptr() as usize >> 16);
+            let (queue, len) = if i % 97 == 0 {
+                (&mut slow, 60)
+            } else {
+                (&mut fast, 1024)
+            };
+            queue.push_back(packet);
+            if queue.len() > len {
+                queue.pop_front();
+            }
+        }
+        assert_eq!(seen.len(), before_last_lap, "no slab was allocated in the second half");
     }
 
     #[test]
