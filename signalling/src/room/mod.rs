@@ -1,0 +1,35 @@
+//! The room model: participants, their connections, tracks, and what each watcher wants to see. Knows no protocol.
+//!
+//! Sans-I/O and without a clock: calls come in, [`Room::poll_effect`] says what the media router must do and
+//! [`Room::poll_event`] what has happened. A protocol (WHIP and WHEP today) is an adapter: it turns its messages into
+//! calls, runs the effects on the room's router, and tells events to its clients.
+//!
+//! ```text
+//!   participant (identity)            a person or a device, as the token names it
+//!     └ connection (endpoint)         one transport of theirs: a WHIP or WHEP session, a peer connection
+//!         ├ track                     what it publishes, there for others once the connection is active
+//!         └ slot (subscription)       an outgoing stream, fed by the track that the connection's view points to
+//! ```
+//!
+//! | file | one idea |
+//! |---|---|
+//! | [`model`] | the room: who is there, who leaves |
+//! | [`outcome`] | effects and events |
+//! | [`participant`] | one participant and what belongs to them |
+//! | [`view`] | which track feeds which slot |
+
+pub mod model;
+pub mod outcome;
+pub mod participant;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use model::{CONNECT_TIMEOUT, JoinError, NewTrack, Room, RoomLimits};
+pub use outcome::{Effect, RoomEvent};
+pub use participant::{
+    Connection, ConnectionId, ConnectionState, Participant, ParticipantSid, Permissions, Profile, PublishError, Source,
+    Track, TrackSid,
+};
+pub use view::{Slot, Target, View};

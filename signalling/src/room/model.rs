@@ -1,0 +1,458 @@
+//! The room: who is there, what they publish, who leaves.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use althing_media_core::LayerTarget;
+use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
+use althing_media_core::payload::MediaKind;
+
+use super::outcome::{Effect, RoomEvent};
+use super::participant::{
+    Connection, ConnectionId, ConnectionState, Participant, ParticipantSid, Profile, PublishError, Source, Track,
+    TrackSid,
+};
+use super::view::{Slot, Target, View};
+use crate::sdp::CodecSpec;
+
+/// A connection that is not active by then is closed: browsers need less than two seconds, and give up after fifteen.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Events that wait for the caller; a caller that never polls loses the oldest.
+const MAX_EVENTS: usize = 4096;
+
+/// How much one room holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomLimits {
+    /// Participants at a time.
+    pub participants: usize,
+    /// Connections of one participant at a time: one to publish, and one for each that they watch.
+    pub connections: usize,
+}
+
+impl Default for RoomLimits {
+    fn default() -> Self {
+        Self {
+            participants: 1000,
+            connections: 256,
+        }
+    }
+}
+
+/// One room.
+#[derive(Debug)]
+pub struct Room {
+    name: String,
+    limits: RoomLimits,
+    participants: Vec<Participant>,
+    seed: u64,
+    counter: u64,
+    effects: VecDeque<Effect>,
+    events: VecDeque<RoomEvent>,
+}
+
+/// Why someone cannot come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The room holds as many participants as it may.
+    RoomFull,
+    /// The participant has as many connections as they may.
+    TooManyConnections,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RoomFull => "The room is full.",
+            Self::TooManyConnections => "The participant has too many connections.",
+        })
+    }
+}
+
+impl Error for JoinError {}
+
+impl Room {
+    /// An empty room. `seed` makes the names of participants and tracks differ from those of other rooms.
+    #[must_use]
+    pub fn new(name: &str, seed: u64, limits: RoomLimits) -> Self {
+        Self {
+            name: name.to_owned(),
+            limits,
+            participants: Vec::new(),
+            seed,
+            counter: 0,
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// A new connection of a participant, who comes in with the first one.
+    ///
+    /// # Errors
+    ///
+    /// A limit is reached.
+    pub fn join(&mut self, now: Instant, profile: &Profile) -> Result<ConnectionId, JoinError> {
+        let id = ConnectionId(self.next());
+        let connection = Connection {
+            id,
+            endpoint: None,
+            state: ConnectionState::Joining,
+            tracks: Vec::new(),
+            view: None,
+            since: now,
+            active_order: 0,
+        };
+        let limits = self.limits;
+        if let Some(known) = self
+            .participants
+            .iter_mut()
+            .find(|one| one.profile.identity == profile.identity)
+        {
+            if known.connections.len() >= limits.connections {
+                return Err(JoinError::TooManyConnections);
+            }
+            // A later token may say something else.
+            known.profile = profile.clone();
+            known.connections.push(connection);
+        } else {
+            if self.participants.len() >= limits.participants {
+                return Err(JoinError::RoomFull);
+            }
+            let sid = ParticipantSid(self.sid("PA_"));
+            self.tell(RoomEvent::ParticipantJoined(sid.clone()));
+            self.participants.push(Participant {
+                sid,
+                profile: profile.clone(),
+                connections: vec![connection],
+            });
+        }
+        Ok(id)
+    }
+
+    /// The connection has an endpoint in the router now. False when the connection is gone: remove the endpoint.
+    pub fn attach(&mut self, id: ConnectionId, endpoint: EndpointId) -> bool {
+        self.connection_mut(id)
+            .map(|one| one.endpoint = Some(endpoint))
+            .is_some()
+    }
+
+    /// The connection publishes a track, which others can watch once it is active. A connection on which the participant
+    /// publishes the same source is closed then: they have come back, and the old one is dead or forgotten.
+    ///
+    /// # Errors
+    ///
+    /// The participant may not.
+    pub fn publish(&mut self, id: ConnectionId, track: NewTrack) -> Result<TrackSid, PublishError> {
+        let sid = TrackSid(self.sid("TR_"));
+        let (participant, _) = self.position(id).ok_or(PublishError::NoConnection)?;
+        let owner = self.participants.get(participant).ok_or(PublishError::NoConnection)?;
+        let owner_sid = owner.sid.clone();
+        if !owner.profile.permissions.publishes(track.source) {
+            return Err(PublishError::NotAllowed(track.source));
+        }
+        let connection = self.connection_mut(id).ok_or(PublishError::NoConnection)?;
+        let NewTrack {
+            id,
+            source,
+            codec,
+            rids,
+        } = track;
+        let kind = codec.codec.kind();
+        connection.tracks.push(Track {
+            sid: sid.clone(),
+            id,
+            kind,
+            source,
+            codec,
+            rids,
+            muted: false,
+        });
+        let announced = connection.is_active();
+        if announced {
+            self.tell(RoomEvent::TrackPublished(owner_sid, sid.clone()));
+            self.update_views();
+        }
+        Ok(sid)
+    }
+
+    /// The connection watches; its slots are added by [`Self::open`].
+    pub fn watch(&mut self, id: ConnectionId, target: Target) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.view = Some(View::new(target));
+        }
+        self.update_views();
+    }
+
+    /// Adds an outgoing stream to what the connection watches. Nothing happens when it does not watch.
+    pub fn open(&mut self, id: ConnectionId, slot: Slot) {
+        if let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) {
+            view.slots.push(Slot { source: None, ..slot });
+        }
+        self.update_views();
+    }
+
+    /// Sets the best layers of an outgoing stream.
+    pub fn set_layers(&mut self, id: ConnectionId, subscription: SubscriptionId, layers: LayerTarget) {
+        let view = self.connection_mut(id).and_then(|one| one.view.as_mut());
+        let slot = view.and_then(|view| view.slots.iter_mut().find(|slot| slot.subscription == subscription));
+        if let Some(slot) = slot {
+            slot.layers = layers;
+            self.effects.push_back(Effect::SetLayers { subscription, layers });
+        }
+    }
+
+    /// The publisher mutes or unmutes a track.
+    pub fn mute(&mut self, sid: &TrackSid, muted: bool) {
+        let tracks = |owner: &mut Participant| {
+            let mut tracks = owner.connections.iter_mut().flat_map(|one| &mut one.tracks);
+            let track = tracks.find(|track| track.sid == *sid && track.muted != muted)?;
+            track.muted = muted;
+            Some((owner.sid.clone(), track.id))
+        };
+        if let Some((owner, track)) = self.participants.iter_mut().find_map(tracks) {
+            self.effects.push_back(Effect::Mute { track, muted });
+            self.tell(RoomEvent::TrackMuted(owner, sid.clone(), muted));
+        }
+    }
+
+    /// Media can flow on the connection of this endpoint.
+    pub fn on_connected(&mut self, endpoint: EndpointId) {
+        let order = self.next();
+        let Some((participant, index)) = self.position_of(endpoint) else {
+            return;
+        };
+        let Some(owner) = self.participants.get_mut(participant) else {
+            return;
+        };
+        let was_active = owner.is_active();
+        let Some(connection) = owner.connections.get_mut(index).filter(|one| !one.is_active()) else {
+            return;
+        };
+        connection.state = ConnectionState::Active;
+        connection.active_order = order;
+        let (id, tracks) = (connection.id, connection.tracks.clone());
+        let replaced = |one: &&Connection| {
+            let same = |track: &Track| tracks.iter().any(|new| new.source == track.source);
+            one.id != id && one.tracks.iter().any(same)
+        };
+        let replaced: Vec<ConnectionId> = owner.connections.iter().filter(replaced).map(|one| one.id).collect();
+        let sid = owner.sid.clone();
+        if !was_active {
+            self.tell(RoomEvent::ParticipantActive(sid.clone()));
+        }
+        for track in tracks {
+            self.tell(RoomEvent::TrackPublished(sid.clone(), track.sid));
+        }
+        self.update_views();
+        replaced.into_iter().for_each(|old| self.leave(old));
+    }
+
+    /// Nothing flows any more on the connection of this endpoint: it is closed.
+    pub fn on_disconnected(&mut self, endpoint: EndpointId) {
+        let position = self.position_of(endpoint);
+        let connection =
+            position.and_then(|(participant, index)| self.participants.get(participant)?.connections.get(index));
+        if let Some(id) = connection.map(|one| one.id) {
+            self.leave(id);
+        }
+    }
+
+    /// Closes what has not become active in time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let late = |one: &&Connection| {
+            one.state == ConnectionState::Joining && now.saturating_duration_since(one.since) >= CONNECT_TIMEOUT
+        };
+        let connections = self
+            .participants
+            .iter()
+            .flat_map(|participant| &participant.connections);
+        let late: Vec<ConnectionId> = connections.filter(late).map(|one| one.id).collect();
+        late.into_iter().for_each(|id| self.leave(id));
+    }
+
+    /// Closes a connection; the participant leaves with the last one. Harmless when it is gone.
+    pub fn leave(&mut self, id: ConnectionId) {
+        let Some((participant, index)) = self.position(id) else {
+            return;
+        };
+        let Some(owner) = self.participants.get_mut(participant) else {
+            return;
+        };
+        let (sid, connection) = (owner.sid.clone(), owner.connections.remove(index));
+        let alone = owner.connections.is_empty();
+        self.effects.push_back(Effect::Close {
+            connection: id,
+            endpoint: connection.endpoint,
+        });
+        let announced = connection.is_active();
+        for track in connection.tracks.into_iter().filter(|_| announced) {
+            self.tell(RoomEvent::TrackUnpublished(sid.clone(), track.sid));
+        }
+        if alone {
+            self.participants.remove(participant);
+            self.tell(RoomEvent::ParticipantLeft(sid));
+        }
+        self.update_views();
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Nobody is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.participants.is_empty()
+    }
+
+    /// All participants, the hidden ones too, in the order in which they came.
+    #[must_use]
+    pub fn participants(&self) -> &[Participant] {
+        &self.participants
+    }
+
+    /// A connection.
+    #[must_use]
+    pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+        let (participant, index) = self.position(id)?;
+        self.participants.get(participant)?.connections.get(index)
+    }
+
+    /// What a watcher with this target would see now.
+    #[must_use]
+    pub fn preview(&self, target: &Target, kind: MediaKind) -> Option<&Track> {
+        target.track(target.choose(&self.participants, None)?, kind)
+    }
+
+    /// The track with this name in the router.
+    #[must_use]
+    pub fn track(&self, id: TrackId) -> Option<&Track> {
+        let mut tracks = self
+            .participants
+            .iter()
+            .flat_map(|one| &one.connections)
+            .flat_map(|one| &one.tracks);
+        tracks.find(|track| track.id == id)
+    }
+
+    /// What the router must do next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// What has happened next.
+    pub fn poll_event(&mut self) -> Option<RoomEvent> {
+        self.events.pop_front()
+    }
+
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.participants
+            .iter_mut()
+            .flat_map(|one| &mut one.connections)
+            .find(|one| one.id == id)
+    }
+
+    fn position(&self, id: ConnectionId) -> Option<(usize, usize)> {
+        self.find(|one| one.id == id)
+    }
+
+    fn position_of(&self, endpoint: EndpointId) -> Option<(usize, usize)> {
+        self.find(|one| one.endpoint == Some(endpoint))
+    }
+
+    fn find(&self, wanted: impl Fn(&Connection) -> bool) -> Option<(usize, usize)> {
+        let find = |(index, one): (usize, &Participant)| Some((index, one.connections.iter().position(&wanted)?));
+        self.participants.iter().enumerate().find_map(find)
+    }
+
+    /// Puts the right track behind every slot.
+    fn update_views(&mut self) {
+        let mut changes = Vec::new();
+        for connection in self.participants.iter().flat_map(|one| &one.connections) {
+            let Some(view) = &connection.view else {
+                continue;
+            };
+            let shown = view.target.choose(&self.participants, view.shown.as_ref());
+            let source = |slot: &Slot| {
+                let track = view.target.track(shown?, slot.kind)?;
+                slot.codecs.contains(&track.codec.codec).then_some(track.id)
+            };
+            let sources: Vec<Option<TrackId>> = view.slots.iter().map(source).collect();
+            let shown = shown.map(|one| one.sid.clone());
+            if shown != view.shown
+                || view
+                    .slots
+                    .iter()
+                    .zip(&sources)
+                    .any(|(slot, source)| slot.source != *source)
+            {
+                changes.push((connection.id, shown, sources));
+            }
+        }
+        for (id, shown, sources) in changes {
+            let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) else {
+                continue;
+            };
+            let mut effects = Vec::new();
+            for (slot, source) in view
+                .slots
+                .iter_mut()
+                .zip(sources)
+                .filter(|(slot, source)| slot.source != *source)
+            {
+                slot.source = source;
+                effects.push(Effect::SetSource {
+                    subscription: slot.subscription,
+                    source,
+                });
+            }
+            let moved = view.shown != shown;
+            view.shown.clone_from(&shown);
+            self.effects.extend(effects);
+            if moved {
+                self.tell(RoomEvent::Shown(id, shown));
+            }
+        }
+    }
+
+    fn tell(&mut self, event: RoomEvent) {
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// Twelve letters and digits that do not show how many there were before: the steps of SplitMix64.
+    fn sid(&mut self, prefix: &str) -> String {
+        const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let mut mixed = self.seed.wrapping_add(self.next().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let letter = |index: u32| char::from(LETTERS[usize::from((mixed >> (5 * index)).to_le_bytes()[0] & 31)]);
+        prefix.chars().chain((0..12).map(letter)).collect()
+    }
+}
+
+/// A track that is about to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTrack {
+    /// Its name in the router.
+    pub id: TrackId,
+    /// Where it comes from.
+    pub source: Source,
+    /// What it is coded with.
+    pub codec: CodecSpec,
+    /// The encodings of simulcast, the lowest first; empty without.
+    pub rids: Vec<althing_media_core::Rid>,
+}

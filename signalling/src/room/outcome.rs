@@ -1,0 +1,60 @@
+//! What comes out of a room: effects for its router, events for those who watch it as a whole. Plain data.
+
+use althing_media_core::LayerTarget;
+use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
+
+use super::participant::{ConnectionId, ParticipantSid, TrackSid};
+
+/// What the room's router must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Feed an outgoing stream from this track, or from none.
+    SetSource {
+        /// Which stream.
+        subscription: SubscriptionId,
+        /// Its new source.
+        source: Option<TrackId>,
+    },
+    /// Carry these layers at best.
+    SetLayers {
+        /// Which stream.
+        subscription: SubscriptionId,
+        /// The layers.
+        layers: LayerTarget,
+    },
+    /// Stop or resume forwarding of a track.
+    Mute {
+        /// Which track.
+        track: TrackId,
+        /// Stop.
+        muted: bool,
+    },
+    /// The connection is over: forget it, and remove its endpoint if it has one.
+    Close {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Its endpoint.
+        endpoint: Option<EndpointId>,
+    },
+}
+
+/// What has happened, for those who watch the room as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RoomEvent {
+    /// Someone has come.
+    ParticipantJoined(ParticipantSid),
+    /// Media can flow to or from someone.
+    ParticipantActive(ParticipantSid),
+    /// Someone has gone.
+    ParticipantLeft(ParticipantSid),
+    /// There is a track to watch.
+    TrackPublished(ParticipantSid, TrackSid),
+    /// A track is gone.
+    TrackUnpublished(ParticipantSid, TrackSid),
+    /// A track was muted or unmuted.
+    TrackMuted(ParticipantSid, TrackSid, bool),
+    /// A watcher is shown someone else, or nobody.
+    Shown(ConnectionId, Option<ParticipantSid>),
+}

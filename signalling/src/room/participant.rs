@@ -1,0 +1,269 @@
+//! One participant, and what belongs to them: connections, tracks, rights.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::time::Instant;
+
+use althing_media_core::Rid;
+use althing_media_core::config::{EndpointId, TrackId};
+use althing_media_core::payload::MediaKind;
+
+use super::view::View;
+use crate::sdp::CodecSpec;
+use crate::token::Claims;
+
+/// The name of a participant for one stay in the room, as `PA_…`. Not a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParticipantSid(pub String);
+
+/// The name of a track, as `TR_…`. Not a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackSid(pub String);
+
+/// One connection within its room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// Who comes in, as their token says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Profile {
+    /// Unique in the room.
+    pub identity: String,
+    /// What others see.
+    pub name: String,
+    /// Anything that the application tells.
+    pub metadata: String,
+    /// The same as pairs.
+    pub attributes: BTreeMap<String, String>,
+    /// What they may do.
+    pub permissions: Permissions,
+}
+
+/// What a participant may do in the room.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Permissions {
+    /// Send tracks.
+    pub publish: bool,
+    /// Receive tracks.
+    pub subscribe: bool,
+    /// Send data.
+    pub publish_data: bool,
+    /// The sources that they may publish; empty means all.
+    pub sources: Vec<Source>,
+    /// Change their own name, metadata and attributes.
+    pub update_own_metadata: bool,
+    /// Not shown to others.
+    pub hidden: bool,
+}
+
+/// Where a track comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Source {
+    /// A camera.
+    Camera,
+    /// A microphone.
+    Microphone,
+    /// A shared screen.
+    ScreenShare,
+    /// The sound of a shared screen.
+    ScreenShareAudio,
+}
+
+/// One participant.
+#[derive(Debug)]
+pub struct Participant {
+    /// Their name for this stay.
+    pub sid: ParticipantSid,
+    /// Who they are.
+    pub profile: Profile,
+    /// Their connections, the oldest first.
+    pub connections: Vec<Connection>,
+}
+
+/// One transport of a participant.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name in the room.
+    pub id: ConnectionId,
+    /// Its endpoint in the router, once it has one.
+    pub endpoint: Option<EndpointId>,
+    /// How far it has come.
+    pub state: ConnectionState,
+    /// What it publishes.
+    pub tracks: Vec<Track>,
+    /// What it watches.
+    pub view: Option<View>,
+    pub(super) since: Instant,
+    /// Rises with each connection that becomes active: the greatest is the latest.
+    pub(super) active_order: u64,
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionState {
+    /// Nothing has flowed yet.
+    Joining,
+    /// Media can flow.
+    Active,
+}
+
+/// What a participant publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// Its name.
+    pub sid: TrackSid,
+    /// Its name in the router.
+    pub id: TrackId,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// Where it comes from.
+    pub source: Source,
+    /// What it is coded with.
+    pub codec: CodecSpec,
+    /// The encodings of simulcast, the lowest first; empty without.
+    pub rids: Vec<Rid>,
+    /// The publisher has muted it.
+    pub muted: bool,
+}
+
+/// Why a track is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// There is no such connection (any more).
+    NoConnection,
+    /// The participant may not publish, or not from this source.
+    NotAllowed(Source),
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConnection => f.write_str("The connection has been closed."),
+            Self::NotAllowed(source) => {
+                write!(
+                    f,
+                    "The access token does not allow to publish a track of the source {}.",
+                    source.as_str()
+                )
+            }
+        }
+    }
+}
+
+impl Error for PublishError {}
+
+impl Profile {
+    /// What a token says; `None` when it names nobody.
+    #[must_use]
+    pub fn of(claims: &Claims) -> Option<Self> {
+        let grant = &claims.video;
+        Some(Self {
+            identity: claims.identity()?.to_owned(),
+            name: claims.name.clone(),
+            metadata: claims.metadata.clone(),
+            attributes: claims.attributes.clone(),
+            permissions: Permissions {
+                publish: grant.publishes(),
+                subscribe: grant.subscribes(),
+                publish_data: grant.publishes_data(),
+                sources: grant
+                    .can_publish_sources
+                    .iter()
+                    .filter_map(|name| Source::parse(name))
+                    .collect(),
+                update_own_metadata: grant.can_update_own_metadata,
+                hidden: grant.hidden,
+            },
+        })
+    }
+}
+
+impl Permissions {
+    /// Whether a track of this source may be published.
+    #[must_use]
+    pub fn publishes(&self, source: Source) -> bool {
+        self.publish && (self.sources.is_empty() || self.sources.contains(&source))
+    }
+}
+
+impl Source {
+    /// As tokens and adapters write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Camera => "camera",
+            Self::Microphone => "microphone",
+            Self::ScreenShare => "screen_share",
+            Self::ScreenShareAudio => "screen_share_audio",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] writes.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [
+            Self::Camera,
+            Self::Microphone,
+            Self::ScreenShare,
+            Self::ScreenShareAudio,
+        ]
+        .into_iter()
+        .find(|source| source.as_str() == name)
+    }
+
+    /// The source of a track of this kind, from a screen or from a person.
+    #[must_use]
+    pub fn of(kind: MediaKind, screen: bool) -> Self {
+        match (kind, screen) {
+            (MediaKind::Audio, false) => Self::Microphone,
+            (MediaKind::Audio, true) => Self::ScreenShareAudio,
+            (_, false) => Self::Camera,
+            (_, true) => Self::ScreenShare,
+        }
+    }
+
+    /// It comes from a screen.
+    #[must_use]
+    pub fn is_screen(self) -> bool {
+        matches!(self, Self::ScreenShare | Self::ScreenShareAudio)
+    }
+}
+
+impl Participant {
+    /// Tracks that others can watch: those of active connections.
+    pub fn tracks(&self) -> impl Iterator<Item = &Track> {
+        self.connections
+            .iter()
+            .filter(|one| one.is_active())
+            .flat_map(|one| &one.tracks)
+    }
+
+    /// Media can flow on one of the connections.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.connections.iter().any(Connection::is_active)
+    }
+
+    /// When the latest of the connections that publish became active, for comparison only.
+    pub(super) fn publishing_since(&self, screen: bool) -> Option<u64> {
+        let publishes = |one: &&Connection| one.tracks.iter().any(|track| track.source.is_screen() == screen);
+        self.connections
+            .iter()
+            .filter(|one| one.is_active())
+            .filter(publishes)
+            .map(|one| one.active_order)
+            .max()
+    }
+}
+
+impl Connection {
+    /// Media can flow.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state == ConnectionState::Active
+    }
+}

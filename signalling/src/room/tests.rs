@@ -1,0 +1,350 @@
+//! Rooms as tables of calls and what must come of them.
+
+use std::time::{Duration, Instant};
+
+use althing_media_core::LayerTarget;
+use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
+use althing_media_core::payload::{Codec, MediaKind};
+
+use super::model::{CONNECT_TIMEOUT, NewTrack};
+use super::*;
+use crate::sdp::CodecSpec;
+
+struct Stage {
+    room: Room,
+    now: Instant,
+}
+
+fn profile(identity: &str) -> Profile {
+    let permissions = Permissions {
+        publish: true,
+        subscribe: true,
+        ..Permissions::default()
+    };
+    Profile {
+        identity: identity.to_owned(),
+        permissions,
+        ..Profile::default()
+    }
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self {
+            room: Room::new(
+                "assembly",
+                1,
+                RoomLimits {
+                    participants: 3,
+                    connections: 3,
+                },
+            ),
+            now: Instant::now(),
+        }
+    }
+
+    /// Publishes video as track `id` on an endpoint of the same number, and audio as `id + 1`.
+    fn publisher(&mut self, identity: &str, id: u64) -> ConnectionId {
+        let connection = self.room.join(self.now, &profile(identity)).unwrap();
+        assert!(self.room.attach(connection, EndpointId(id)));
+        for (id, codec, source) in [
+            (id, Codec::Vp8, Source::Camera),
+            (id + 1, Codec::Opus, Source::Microphone),
+        ] {
+            let codec = CodecSpec { codec, h264: None };
+            self.room
+                .publish(
+                    connection,
+                    NewTrack {
+                        id: TrackId(id),
+                        source,
+                        codec,
+                        rids: vec![],
+                    },
+                )
+                .unwrap();
+        }
+        connection
+    }
+
+    /// Watches with the video stream `id` and the audio stream `id + 1`.
+    fn watcher(&mut self, identity: &str, target: Option<&str>, id: u64) -> ConnectionId {
+        let connection = self.room.join(self.now, &profile(identity)).unwrap();
+        let target = Target {
+            identity: target.map(str::to_owned),
+            screen: false,
+        };
+        self.room.watch(connection, target);
+        assert!(self.room.attach(connection, EndpointId(id)));
+        for (id, kind, codec) in [
+            (id, MediaKind::Video, Codec::Vp8),
+            (id + 1, MediaKind::Audio, Codec::Opus),
+        ] {
+            let subscription = SubscriptionId(id);
+            let slot = Slot {
+                subscription,
+                kind,
+                codecs: vec![codec],
+                layers: LayerTarget::BEST,
+                source: None,
+            };
+            self.room.open(connection, slot);
+        }
+        connection
+    }
+
+    /// Sources that were set since the last call.
+    fn sources(&mut self) -> Vec<(u64, Option<u64>)> {
+        let mut sources = Vec::new();
+        while let Some(effect) = self.room.poll_effect() {
+            if let Effect::SetSource { subscription, source } = effect {
+                sources.push((subscription.0, source.map(|track| track.0)));
+            }
+        }
+        sources
+    }
+
+    fn events(&mut self) -> Vec<RoomEvent> {
+        std::iter::from_fn(|| self.room.poll_event()).collect()
+    }
+}
+
+#[test]
+fn a_watcher_gets_who_publishes() {
+    let mut stage = Stage::new();
+    stage.publisher("ada", 10);
+    stage.watcher("bob", None, 50);
+    assert_eq!(stage.sources(), [], "not before media flows");
+    stage.room.on_connected(EndpointId(10));
+    assert_eq!(stage.sources(), [(50, Some(10)), (51, Some(11))]);
+    stage.watcher("eve", Some("ada"), 60);
+    assert_eq!(stage.sources(), [(60, Some(10)), (61, Some(11))]);
+}
+
+#[test]
+fn a_watcher_waits_and_moves_on() {
+    let mut stage = Stage::new();
+    let watcher = stage.watcher("bob", None, 50);
+    assert_eq!(stage.sources(), []);
+    stage.publisher("ada", 10);
+    stage.room.on_connected(EndpointId(10));
+    assert_eq!(stage.sources(), [(50, Some(10)), (51, Some(11))]);
+    stage.publisher("eve", 20);
+    stage.room.on_connected(EndpointId(20));
+    assert_eq!(stage.sources(), [], "stays with ada");
+    stage.events();
+    stage.room.on_disconnected(EndpointId(10));
+    assert_eq!(stage.sources(), [(50, Some(20)), (51, Some(21))]);
+    let eve = stage.room.participants().last().unwrap().sid.clone();
+    assert!(stage.events().contains(&RoomEvent::Shown(watcher, Some(eve))));
+    stage.room.on_disconnected(EndpointId(20));
+    assert_eq!(stage.sources(), [(50, None), (51, None)]);
+}
+
+#[test]
+fn a_named_target_is_no_other() {
+    let mut stage = Stage::new();
+    stage.watcher("bob", Some("eve"), 50);
+    stage.publisher("ada", 10);
+    stage.room.on_connected(EndpointId(10));
+    assert_eq!(stage.sources(), []);
+    stage.publisher("eve", 20);
+    stage.room.on_connected(EndpointId(20));
+    assert_eq!(stage.sources(), [(50, Some(20)), (51, Some(21))]);
+}
+
+#[test]
+fn who_comes_back_replaces_the_old_connection() {
+    let mut stage = Stage::new();
+    let old = stage.publisher("ada", 10);
+    stage.room.on_connected(EndpointId(10));
+    stage.watcher("bob", None, 50);
+    stage.sources();
+    stage.publisher("ada", 20);
+    assert_eq!(stage.sources(), [], "the old one stays until the new one works");
+    stage.room.on_connected(EndpointId(20));
+    let effects: Vec<Effect> = std::iter::from_fn(|| stage.room.poll_effect()).collect();
+    let source = |subscription, track| Effect::SetSource {
+        subscription: SubscriptionId(subscription),
+        source: Some(TrackId(track)),
+    };
+    let closed = Effect::Close {
+        connection: old,
+        endpoint: Some(EndpointId(10)),
+    };
+    assert_eq!(
+        effects,
+        [source(50, 20), source(51, 21), closed],
+        "straight from one to the other"
+    );
+    assert_eq!(stage.room.participants().len(), 2);
+}
+
+#[test]
+fn a_screen_is_watched_apart() {
+    let mut stage = Stage::new();
+    stage.publisher("ada", 10);
+    stage.room.on_connected(EndpointId(10));
+    let screen = stage.room.join(stage.now, &profile("ada")).unwrap();
+    stage.room.attach(screen, EndpointId(30));
+    let codec = CodecSpec {
+        codec: Codec::Vp8,
+        h264: None,
+    };
+    let track = NewTrack {
+        id: TrackId(30),
+        source: Source::ScreenShare,
+        codec,
+        rids: vec![],
+    };
+    stage.room.publish(screen, track).unwrap();
+    stage.room.on_connected(EndpointId(30));
+    stage.watcher("bob", Some("ada"), 50);
+    assert_eq!(stage.sources(), [(50, Some(10)), (51, Some(11))]);
+    let target = Target {
+        identity: Some("ada".to_owned()),
+        screen: true,
+    };
+    assert_eq!(
+        stage.room.preview(&target, MediaKind::Video).map(|track| track.id),
+        Some(TrackId(30))
+    );
+    assert_eq!(stage.room.preview(&target, MediaKind::Audio), None);
+}
+
+#[test]
+fn rights_and_limits() {
+    let mut stage = Stage::new();
+    let mut listener = profile("listener");
+    listener.permissions.publish = false;
+    let connection = stage.room.join(stage.now, &listener).unwrap();
+    let codec = CodecSpec {
+        codec: Codec::Opus,
+        h264: None,
+    };
+    let track = NewTrack {
+        id: TrackId(1),
+        source: Source::Microphone,
+        codec,
+        rids: vec![],
+    };
+    let error = stage.room.publish(connection, track.clone()).unwrap_err();
+    assert_eq!(error, PublishError::NotAllowed(Source::Microphone));
+    listener.permissions = Permissions {
+        publish: true,
+        sources: vec![Source::Camera],
+        ..Permissions::default()
+    };
+    let connection = stage.room.join(stage.now, &listener).unwrap();
+    assert!(stage.room.publish(connection, track.clone()).is_err());
+    assert_eq!(
+        stage.room.publish(ConnectionId(999), track).unwrap_err(),
+        PublishError::NoConnection
+    );
+
+    stage.room.join(stage.now, &listener).unwrap();
+    assert_eq!(
+        stage.room.join(stage.now, &listener).unwrap_err(),
+        JoinError::TooManyConnections
+    );
+    stage.room.join(stage.now, &profile("a")).unwrap();
+    stage.room.join(stage.now, &profile("b")).unwrap();
+    assert_eq!(
+        stage.room.join(stage.now, &profile("c")).unwrap_err(),
+        JoinError::RoomFull
+    );
+}
+
+#[test]
+fn what_never_connects_is_closed() {
+    let mut stage = Stage::new();
+    stage.publisher("ada", 10);
+    stage.publisher("bob", 20);
+    stage.room.on_connected(EndpointId(20));
+    stage
+        .room
+        .handle_timeout(stage.now + CONNECT_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(stage.room.participants().len(), 2);
+    stage.room.handle_timeout(stage.now + CONNECT_TIMEOUT);
+    assert_eq!(stage.room.participants().len(), 1);
+    assert!(matches!(
+        stage.room.poll_effect(),
+        Some(Effect::Close {
+            endpoint: Some(EndpointId(10)),
+            ..
+        })
+    ));
+    stage.room.on_disconnected(EndpointId(20));
+    assert!(stage.room.is_empty());
+}
+
+#[test]
+fn events_tell_the_whole_story() {
+    let mut stage = Stage::new();
+    let ada = stage.publisher("ada", 10);
+    let sid = stage.room.participants()[0].sid.clone();
+    assert!(sid.0.starts_with("PA_") && sid.0.len() == 15);
+    assert_eq!(stage.events(), [RoomEvent::ParticipantJoined(sid.clone())]);
+    stage.room.on_connected(EndpointId(10));
+    stage.room.on_connected(EndpointId(10));
+    let tracks: Vec<TrackSid> = stage.room.participants()[0]
+        .tracks()
+        .map(|track| track.sid.clone())
+        .collect();
+    assert_eq!(
+        stage.events(),
+        [
+            RoomEvent::ParticipantActive(sid.clone()),
+            RoomEvent::TrackPublished(sid.clone(), tracks[0].clone()),
+            RoomEvent::TrackPublished(sid.clone(), tracks[1].clone()),
+        ]
+    );
+    stage.room.mute(&tracks[0], true);
+    stage.room.mute(&tracks[0], true);
+    assert_eq!(
+        stage.room.poll_effect(),
+        Some(Effect::Mute {
+            track: TrackId(10),
+            muted: true
+        })
+    );
+    assert_eq!(stage.room.poll_effect(), None);
+    assert_eq!(
+        stage.events(),
+        [RoomEvent::TrackMuted(sid.clone(), tracks[0].clone(), true)]
+    );
+    stage.room.leave(ada);
+    stage.room.leave(ada);
+    assert_eq!(
+        stage.events(),
+        [
+            RoomEvent::TrackUnpublished(sid.clone(), tracks[0].clone()),
+            RoomEvent::TrackUnpublished(sid.clone(), tracks[1].clone()),
+            RoomEvent::ParticipantLeft(sid),
+        ]
+    );
+}
+
+#[test]
+fn layers_are_remembered_and_told() {
+    let mut stage = Stage::new();
+    let watcher = stage.watcher("bob", None, 50);
+    let layers = LayerTarget {
+        spatial: 1,
+        temporal: 0,
+    };
+    stage.room.set_layers(watcher, SubscriptionId(50), layers);
+    stage.room.set_layers(watcher, SubscriptionId(99), layers);
+    assert_eq!(
+        stage.room.poll_effect(),
+        Some(Effect::SetLayers {
+            subscription: SubscriptionId(50),
+            layers
+        })
+    );
+    assert_eq!(stage.room.poll_effect(), None);
+    assert_eq!(
+        stage.room.connection(watcher).unwrap().view.as_ref().unwrap().slots[0].layers,
+        layers
+    );
+}
