@@ -1,5 +1,15 @@
-//! Rooms, session descriptions, access tokens, WHIP and WHEP (the latter under construction).
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
 pub mod room;
 pub mod sdp;
 pub mod token;
+
+mod http;
+mod hub;
+mod media;
+mod problem;
+mod server;
+mod session;
+
+pub use server::{Counts, EventQueue, Signalling, SignallingConfig, event_queue};

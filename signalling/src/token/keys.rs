@@ -87,6 +87,24 @@ impl Keys {
     ///
     /// The first reason to refuse it. Nothing in it may be believed then.
     pub fn verify(&self, token: &str, now: Duration) -> Result<Claims, TokenError> {
+        let claims = self.verify_signature(token)?;
+        let expires = Duration::from_secs(claims.exp.ok_or(TokenError::NoExpiry)?);
+        if now >= expires.saturating_add(LEEWAY) {
+            return Err(TokenError::Expired);
+        }
+        let begins = Duration::from_secs(claims.nbf.unwrap_or_default());
+        if now.saturating_add(LEEWAY) < begins {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(claims)
+    }
+
+    /// Checks the signature only: for what was begun while the token was valid and may end later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::verify`], but never for the time.
+    pub fn verify_signature(&self, token: &str) -> Result<Claims, TokenError> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(TokenError::NotAToken);
         }
@@ -99,15 +117,6 @@ impl Keys {
         let claims: Claims = json(payload)?;
         let key = self.table.get(&claims.iss).ok_or(TokenError::UnknownKey)?;
         hmac::verify(key, signed.as_bytes(), &decode(signature)?).map_err(|_| TokenError::BadSignature)?;
-
-        let expires = Duration::from_secs(claims.exp.ok_or(TokenError::NoExpiry)?);
-        if now >= expires.saturating_add(LEEWAY) {
-            return Err(TokenError::Expired);
-        }
-        let begins = Duration::from_secs(claims.nbf.unwrap_or_default());
-        if now.saturating_add(LEEWAY) < begins {
-            return Err(TokenError::NotYetValid);
-        }
         Ok(claims)
     }
 

@@ -1,0 +1,302 @@
+//! All rooms and sessions of a server, and the way from them to the media workers and back.
+//!
+//! One lock, held for moments and never while waiting. Every room lives on one worker. Effects of a room go to its worker
+//! under the lock, so that they arrive in order; what a busy worker does not take is kept and tried again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use althing_media_core::Router;
+use althing_media_core::config::EndpointId;
+use althing_media_core::event::Event;
+use althing_media_net::Worker;
+use aws_lc_rs::rand;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::sync::watch;
+
+use crate::media;
+use crate::problem::Problem;
+use crate::room::{ConnectionId, Effect, Profile, Room};
+use crate::server::SignallingConfig;
+use crate::session::{Session, SessionId};
+
+/// Listeners to the changes of one room.
+const MAX_LISTENERS: usize = 1024;
+
+/// Everything that the handlers share.
+pub(crate) struct Hub {
+    pub(crate) config: SignallingConfig,
+    workers: Vec<Worker<Router>>,
+    state: Mutex<State>,
+}
+
+/// Behind the lock.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) rooms: HashMap<String, Entry>,
+    pub(crate) sessions: HashMap<SessionId, Session>,
+    /// Whose endpoint is it? By worker.
+    endpoints: HashMap<(usize, EndpointId), String>,
+    closed: bool,
+}
+
+/// A room and where it lives.
+pub(crate) struct Entry {
+    pub(crate) room: Room,
+    worker: Worker<Router>,
+    /// Counts changes: who waits for it looks at the room then.
+    changed: watch::Sender<u64>,
+    /// Not yet taken by the worker.
+    waiting: Vec<Effect>,
+    sessions: HashMap<ConnectionId, SessionId>,
+}
+
+impl Hub {
+    pub(crate) fn new(config: SignallingConfig, workers: Vec<Worker<Router>>) -> Self {
+        Self {
+            config,
+            workers,
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// The state; a panic under the lock leaves it as it was.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection in a room, which is made when it is not there.
+    pub(crate) fn join(&self, room: &str, profile: &Profile) -> Result<(ConnectionId, Worker<Router>), Problem> {
+        let mut state = self.lock();
+        let entry = self.entry(&mut state, room)?;
+        let joined = entry
+            .room
+            .join(Instant::now(), profile)
+            .map(|connection| (connection, entry.worker.clone()));
+        state.settle(room);
+        Ok(joined?)
+    }
+
+    /// Does something with a connection, if it is still there, and lets the consequences follow.
+    pub(crate) fn with_room<R>(&self, room: &str, change: impl FnOnce(&mut Room) -> R) -> Option<R> {
+        let mut state = self.lock();
+        let result = state.rooms.get_mut(room).map(|entry| change(&mut entry.room));
+        state.settle(room);
+        result
+    }
+
+    /// Keeps a session under a new secret name.
+    pub(crate) fn establish(&self, session: Session) -> SessionId {
+        let id = SessionId(secret());
+        let mut state = self.lock();
+        if let Some(entry) = state.rooms.get_mut(&session.room) {
+            entry.sessions.insert(session.connection, id.clone());
+            let worker = entry.worker.index();
+            state.endpoints.insert((worker, session.endpoint), session.room.clone());
+        }
+        state.sessions.insert(id.clone(), session);
+        id
+    }
+
+    /// The worker of a room.
+    pub(crate) fn worker(&self, room: &str) -> Option<Worker<Router>> {
+        self.lock().rooms.get(room).map(|entry| entry.worker.clone())
+    }
+
+    /// Tells when something in the room has changed. The room need not have anybody in it.
+    pub(crate) fn listen(&self, room: &str) -> Result<watch::Receiver<u64>, Problem> {
+        let mut state = self.lock();
+        let entry = self.entry(&mut state, room)?;
+        if entry.changed.receiver_count() >= MAX_LISTENERS {
+            return Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many listen to the room already.",
+            ));
+        }
+        Ok(entry.changed.subscribe())
+    }
+
+    /// Something happened in a router.
+    pub(crate) fn on_event(&self, worker: usize, event: &Event) {
+        let mut state = self.lock();
+        match *event {
+            Event::Connected { endpoint, .. } => {
+                state.on_endpoint(worker, endpoint, |room| room.on_connected(endpoint));
+            }
+            Event::Disconnected { endpoint, .. } => {
+                let known = state.on_endpoint(worker, endpoint, |room| room.on_disconnected(endpoint));
+                // Ours no more, or never became ours because the client went away in the middle of its request.
+                let stray = self.workers.iter().find(|one| !known && one.index() == worker);
+                let _ = stray.map(|worker| worker.run(move |router, now| router.remove_endpoint(now, endpoint)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes what has not connected in time, tries again what a worker did not take, forgets empty rooms.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let mut state = self.lock();
+        let names: Vec<String> = state.rooms.keys().cloned().collect();
+        for name in names {
+            if let Some(entry) = state.rooms.get_mut(&name) {
+                entry.room.handle_timeout(now);
+            }
+            state.settle(&name);
+        }
+    }
+
+    /// Closes every session, and lets in nobody any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let names: Vec<String> = state.rooms.keys().cloned().collect();
+        for name in names {
+            if let Some(entry) = state.rooms.get_mut(&name) {
+                let all: Vec<ConnectionId> = entry
+                    .room
+                    .participants()
+                    .iter()
+                    .flat_map(|one| &one.connections)
+                    .map(|one| one.id)
+                    .collect();
+                all.into_iter().for_each(|id| entry.room.leave(id));
+            }
+            state.settle(&name);
+        }
+        // Dropping the senders ends all event streams.
+        state.rooms.clear();
+    }
+
+    fn entry<'a>(&self, state: &'a mut State, room: &str) -> Result<&'a mut Entry, Problem> {
+        if state.closed {
+            return Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is shutting down.",
+            ));
+        }
+        if !state.rooms.contains_key(room) {
+            if state.rooms.len() >= self.config.max_rooms {
+                return Err(Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The server has as many rooms as it may.",
+                ));
+            }
+            let worker = self.choose_worker(state)?;
+            let entry = Entry {
+                room: Room::new(room, random(), self.config.limits),
+                worker,
+                changed: watch::Sender::new(0),
+                waiting: Vec::new(),
+                sessions: HashMap::new(),
+            };
+            state.rooms.insert(room.to_owned(), entry);
+        }
+        let gone = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The room has been closed.");
+        state.rooms.get_mut(room).ok_or_else(gone)
+    }
+
+    /// The least busy worker, in steps of a tenth, then the one with the fewest rooms.
+    fn choose_worker(&self, state: &State) -> Result<Worker<Router>, Problem> {
+        let rooms = |worker: &Worker<Router>| {
+            state
+                .rooms
+                .values()
+                .filter(|entry| entry.worker.index() == worker.index())
+                .count()
+        };
+        let load = |worker: &&Worker<Router>| (worker.stats().busy_permille / 100, rooms(worker));
+        let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The server has no media worker.");
+        self.workers.iter().min_by_key(load).cloned().ok_or_else(none)
+    }
+}
+
+impl State {
+    fn on_endpoint(&mut self, worker: usize, endpoint: EndpointId, change: impl FnOnce(&mut Room)) -> bool {
+        let Some(name) = self.endpoints.get(&(worker, endpoint)).cloned() else {
+            return false;
+        };
+        if let Some(entry) = self.rooms.get_mut(&name) {
+            change(&mut entry.room);
+        }
+        self.settle(&name);
+        true
+    }
+
+    /// Carries out what a change of the room has led to.
+    fn settle(&mut self, name: &str) {
+        let Some(entry) = self.rooms.get_mut(name) else {
+            return;
+        };
+        let mut changed = false;
+        while entry.room.poll_event().is_some() {
+            changed = true;
+        }
+        while let Some(effect) = entry.room.poll_effect() {
+            if let Effect::Close { connection, endpoint } = effect {
+                if let Some(session) = entry.sessions.remove(&connection) {
+                    self.sessions.remove(&session);
+                }
+                if let Some(endpoint) = endpoint {
+                    self.endpoints.remove(&(entry.worker.index(), endpoint));
+                }
+            }
+            entry.waiting.push(effect);
+        }
+        entry.flush();
+        if changed {
+            entry.changed.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        if entry.room.is_empty() && entry.waiting.is_empty() && entry.changed.receiver_count() == 0 {
+            self.rooms.remove(name);
+        }
+    }
+}
+
+impl Entry {
+    /// Gives the worker what it has not taken yet, in one command.
+    fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let effects = self.waiting.clone();
+        let apply = move |router: &mut Router, now| {
+            effects.iter().for_each(|effect| media::apply(router, now, effect));
+        };
+        match self.worker.run(apply) {
+            // A worker that has ended needs no more commands.
+            Ok(()) | Err(althing_media_net::CommandError::Gone) => self.waiting.clear(),
+            Err(error) => tracing::warn!(room = self.room.name(), %error, "will try again"),
+        }
+    }
+}
+
+/// The time since 1970, for tokens.
+pub(crate) fn unix_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A name that cannot be guessed: 128 random bits in base64url.
+pub(crate) fn secret() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes::<16>())
+}
+
+/// A random number.
+pub(crate) fn random() -> u64 {
+    u64::from_ne_bytes(random_bytes())
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // It fails only where the system has no source of randomness at all; nothing would work there.
+    if rand::fill(&mut bytes).is_err() {
+        tracing::error!("the system gives no random numbers");
+        std::process::abort();
+    }
+    bytes
+}
+
+/// The hub in the hands of a handler.
+pub(crate) type Shared = Arc<Hub>;

@@ -1,0 +1,152 @@
+//! The whole of signalling as one value: give it media workers, mount its router anywhere.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use althing_media_core::Router as MediaRouter;
+use althing_media_core::event::Event;
+use althing_media_net::{EventSink, Worker};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::MissedTickBehavior;
+
+use crate::http;
+use crate::hub::Hub;
+use crate::room::RoomLimits;
+use crate::sdp::Codecs;
+use crate::token::Keys;
+
+/// How often it is looked for what has not connected in time.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What signalling is told.
+#[derive(Debug, Clone)]
+pub struct SignallingConfig {
+    /// The keys that may sign access tokens.
+    pub keys: Keys,
+    /// The codecs that are let through.
+    pub codecs: Codecs,
+    /// Rooms at a time.
+    pub max_rooms: usize,
+    /// How much one room holds.
+    pub limits: RoomLimits,
+}
+
+impl Default for SignallingConfig {
+    /// No keys: nobody comes in. All codecs, 1000 rooms.
+    fn default() -> Self {
+        Self {
+            keys: Keys::default(),
+            codecs: Codecs::default(),
+            max_rooms: 1000,
+            limits: RoomLimits::default(),
+        }
+    }
+}
+
+/// Events of the media routers on their way to signalling. Made first, because the workers want the other end.
+#[derive(Debug)]
+pub struct EventQueue {
+    receiver: UnboundedReceiver<(usize, Event)>,
+}
+
+/// Both ends of the way from the media workers: the sink for [`althing_media_net::NetConfig::events`], the queue for
+/// [`Signalling::start`]. The sink never blocks. Only events that signalling uses are queued: a few for each endpoint, so
+/// that the number of endpoints bounds the queue.
+#[must_use]
+pub fn event_queue() -> (EventSink, EventQueue) {
+    let (sender, receiver): (UnboundedSender<(usize, Event)>, _) = unbounded_channel();
+    let sink = move |worker: usize, event: Event| {
+        if matches!(event, Event::Connected { .. } | Event::Disconnected { .. }) {
+            // Nobody listens when signalling has ended before the workers.
+            let _ = sender.send((worker, event));
+        }
+    };
+    (Arc::new(sink), EventQueue { receiver })
+}
+
+/// Rooms, tokens, WHIP and WHEP over the given media workers. Cheap to clone; clones are the same.
+#[derive(Clone)]
+pub struct Signalling {
+    hub: Arc<Hub>,
+}
+
+impl Signalling {
+    /// Starts to listen to the workers' events. Must be called within a tokio runtime with timers; its task ends when the
+    /// last clone and router are dropped.
+    #[must_use]
+    pub fn start(config: SignallingConfig, workers: Vec<Worker<MediaRouter>>, events: EventQueue) -> Self {
+        let hub = Arc::new(Hub::new(config, workers));
+        let weak = Arc::downgrade(&hub);
+        tokio::spawn(async move {
+            let mut events = events.receiver;
+            let mut sweep = tokio::time::interval(SWEEP);
+            sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                let event = tokio::select! {
+                    event = events.recv() => match event {
+                        Some(event) => Some(event),
+                        None => break,
+                    },
+                    _ = sweep.tick() => None,
+                };
+                let Some(hub) = weak.upgrade() else {
+                    break;
+                };
+                match event {
+                    Some((worker, event)) => hub.on_event(worker, &event),
+                    None => hub.sweep(Instant::now()),
+                }
+            }
+        });
+        Self { hub }
+    }
+
+    /// The HTTP door: `/whip/…`, `/whep/…` and `/rooms/…`, to be served as it is or nested under a prefix. Has no fallback
+    /// of its own, so that it can be merged with other routers. Answers carry CORS headers for every origin: the token is
+    /// the protection.
+    pub fn router(&self) -> axum::Router {
+        http::router(self.hub.clone())
+    }
+
+    /// Closes all sessions and event streams and lets in nobody any more. The workers say goodbye to the peers.
+    pub fn close(&self) {
+        self.hub.close();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.hub.sweep(now);
+    }
+
+    /// How much there is now.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = self.hub.lock();
+        let participants = state.rooms.values().map(|entry| entry.room.participants().len()).sum();
+        Counts {
+            rooms: state.rooms.len(),
+            participants,
+            sessions: state.sessions.len(),
+        }
+    }
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Rooms with somebody in them, or somebody listening to them.
+    pub rooms: usize,
+    /// Participants in all rooms.
+    pub participants: usize,
+    /// WHIP and WHEP sessions.
+    pub sessions: usize,
+}
+
+impl fmt::Debug for Signalling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signalling")
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
+    }
+}
