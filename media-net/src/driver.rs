@@ -470,9 +470,8 @@ impl<E: Engine> Driver<E> {
         while let Some(change) = self.engine.poll_remote() {
             match change {
                 RemoteChange::Bound(protocol, remote) => {
-                    if self.peers.len() > 1 && !self.office.owners.announce(protocol, remote, me) {
-                        self.stats.announce_full += 1;
-                    }
+                    let told = self.peers.len() == 1 || self.office.owners.announce(protocol, remote, me);
+                    self.stats.announce_full += u64::from(!told);
                 }
                 RemoteChange::Released(protocol, remote) => {
                     self.office.owners.withdraw(protocol, remote, me);
