@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use althing_media_core::event::Event;
 
@@ -32,12 +33,20 @@ pub struct NetConfig {
     pub gso: bool,
     /// Let the kernel join received datagrams (UDP_GRO).
     pub gro: bool,
+    /// A worker that has just worked waits until this time after its last turn began before it looks at its sockets
+    /// again: what arrives meanwhile is one batch, and leaves in longer trains. The first datagram after a pause waits
+    /// for nothing. Zero to work on each datagram at once.
+    pub gather: Duration,
     /// Where events go.
     pub events: EventSink,
 }
 
+/// Far below what a listener notices, and long enough for the better part of a video frame.
+const GATHER: Duration = Duration::from_millis(1);
+
 impl Default for NetConfig {
-    /// No sockets, one worker per core, 1024 connections, trains both ways, events thrown away.
+    /// No sockets, one worker per core, 1024 connections, trains both ways, batches of a millisecond, events thrown
+    /// away.
     fn default() -> Self {
         Self {
             udp: Vec::new(),
@@ -47,6 +56,7 @@ impl Default for NetConfig {
             max_connections: 1024,
             gso: true,
             gro: true,
+            gather: GATHER,
             events: Arc::new(|_, _| {}),
         }
     }
@@ -62,6 +72,7 @@ impl fmt::Debug for NetConfig {
             .field("max_connections", &self.max_connections)
             .field("gso", &self.gso)
             .field("gro", &self.gro)
+            .field("gather", &self.gather)
             .finish_non_exhaustive()
     }
 }

@@ -51,6 +51,7 @@ pub(crate) struct Start<E> {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) permits: Permits,
     pub(crate) stats: Arc<SharedStats>,
+    pub(crate) gather: Duration,
     pub(crate) events: EventSink,
 }
 
@@ -74,6 +75,8 @@ pub(crate) struct Driver<E> {
     more: bool,
     /// When connections are swept next; `None` while there are none.
     sweep: Option<Instant>,
+    /// The shortest time from one turn to the next.
+    gather: Duration,
     /// Workers to ring at the end of the turn, one bit each.
     ring: u64,
     /// Set by [`Command::Close`]: the latest end.
@@ -132,6 +135,7 @@ impl<E: Engine> Driver<E> {
             deadline: Some(now),
             more: false,
             sweep: None,
+            gather: start.gather,
             ring: 0,
             closing: None,
             load: Load {
@@ -152,6 +156,7 @@ impl<E: Engine> Driver<E> {
     pub(crate) fn run(mut self) {
         let mut ready = Vec::new();
         let mut now = Instant::now();
+        let mut last = now;
         loop {
             let timeout = self.timeout(now);
             ready.clear();
@@ -160,7 +165,13 @@ impl<E: Engine> Driver<E> {
                 tracing::error!(worker = self.index, %error, "cannot wait for sockets");
                 std::thread::sleep(Duration::from_millis(10));
             }
-            let woken = Instant::now();
+            let mut woken = Instant::now();
+            let rest = (last + self.gather).saturating_duration_since(woken);
+            if !rest.is_zero() && !self.more {
+                std::thread::sleep(rest);
+                woken = Instant::now();
+            }
+            last = woken;
             self.turn(woken, &ready);
             now = Instant::now();
             self.load.note(woken, now, &mut self.stats);

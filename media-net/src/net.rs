@@ -81,6 +81,7 @@ impl<E: Engine> Net<E> {
                 listeners: listeners.take().unwrap_or_default(),
                 permits: permits.clone(),
                 stats: stats.clone(),
+                gather: config.gather,
                 events: config.events.clone(),
             };
             net.workers.push(Worker {
