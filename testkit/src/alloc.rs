@@ -62,6 +62,13 @@ pub fn allocations_during<R>(f: impl FnOnce() -> R) -> (R, Allocations) {
     (result, counted)
 }
 
+/// What this thread has allocated in its life: for threads that cannot be wrapped by [`allocations_during`]. All zero
+/// when [`CountingAllocator`] is not the global allocator.
+#[must_use]
+pub fn allocated_so_far() -> Allocations {
+    COUNTED.get()
+}
+
 fn count(bytes: usize, freed: u64) {
     // During thread teardown the counter may be gone: then nobody is asking.
     let _ = COUNTED.try_with(|counted| {
