@@ -18,7 +18,7 @@ pub type EventSink = Arc<dyn Fn(usize, Event) + Send + Sync>;
 #[derive(Clone)]
 pub struct NetConfig {
     /// UDP addresses, each one port for all peers of all workers. Port 0 lets the system choose. An unspecified
-    /// address (0.0.0.0, [::]) takes datagrams to every address of the machine and answers from the same one.
+    /// address (`0.0.0.0`, `[::]`) takes datagrams to every address of the machine and answers from the same one.
     pub udp: Vec<SocketAddr>,
     /// TCP addresses for ICE-TCP, each one port for all peers.
     pub tcp: Vec<SocketAddr>,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use althing_media_core::config::LocalAddress;
 use althing_media_core::transport::Protocol;
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::addresses::local_addresses;
 use crate::config::{MAX_WORKERS, NetConfig};
@@ -141,17 +141,23 @@ impl<E: Engine> Net<E> {
 
     fn end(&mut self, timeout: Duration) -> Result<(), ShutdownError> {
         let latest = Instant::now() + timeout;
+        let mut busy = Vec::new();
         for worker in &self.workers {
             // Disconnected means that it has ended already.
-            let _ = worker.commands.send_deadline(Command::Close(latest), latest);
+            if let Err(TrySendError::Full(close)) = worker.commands.try_send(Command::Close(latest)) {
+                busy.push((worker, close));
+            }
             worker.office.ring(worker.index);
+        }
+        for (worker, close) in busy {
+            let _ = worker.commands.send_deadline(close, latest);
         }
         // A worker notices its own deadline within a turn; the grace is for that turn.
         let grace = latest + Duration::from_millis(100);
         let (mut late, mut panicked) = (0, 0);
         for thread in self.threads.drain(..) {
             match thread.ended.recv_deadline(grace) {
-                Err(crossbeam::channel::RecvTimeoutError::Disconnected) => {
+                Err(RecvTimeoutError::Disconnected) => {
                     panicked += usize::from(thread.handle.join().is_err());
                 }
                 _ => late += 1,

@@ -3,41 +3,38 @@
 //! Order of a turn: commands (so that a new subscription sees the next packet) · datagrams from other workers ·
 //! sockets · the engine's deadline · everything the engine has to say, in one pass, so that what goes to one peer
 //! lies together. One clock read per receive call, no allocation and no log line per datagram.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | [`datagrams`] | from sockets and other workers to the engine, and out through the arena |
+//! | [`streams`] | TCP connections: accept, move to their owner, close |
+//! | [`key`] | what the poller's keys mean |
+//! | [`load`] | how busy the thread is |
+
+mod datagrams;
+mod key;
+mod load;
+mod streams;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use althing_media_core::event::{Output, RemoteChange};
-use althing_media_core::transport::{Protocol, Route};
 use crossbeam::channel::{Receiver, Sender};
 
+use self::key::Key;
+use self::load::Load;
 use crate::config::EventSink;
 use crate::engine::Engine;
-use crate::handover::{Office, addressed_to};
+use crate::handover::Office;
 use crate::stats::{NetStats, SharedStats};
-use crate::sys::{Poller, RECV_SLOTS, Ready};
-use crate::tcp::{Connection, Permits, TcpRoom};
+use crate::sys::{Poller, Ready};
+use crate::tcp::{Permits, TcpRoom};
 use crate::udp::{UdpRoom, UdpSocket};
 use crate::worker::{Command, MAX_COMMANDS};
 
-/// Receive calls on one socket in a turn; more is left for the next turn, so that sending does not wait.
-const RECEIVES_PER_TURN: usize = 4;
-
-/// Reads of one connection in a turn.
-const READS_PER_TURN: usize = 4;
-
-/// Arenas sent in a turn before sockets are looked at again.
-const FLUSHES_PER_TURN: usize = 8;
-
 /// The engine's deadlines may be late by this: many timers near each other cost one wake-up.
 const TIMER_GRAIN: Duration = Duration::from_micros(250);
-
-/// How often TCP connections are looked over for expired ones.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Over which time the load is measured.
-const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a worker's thread starts with; everything in it can be moved there.
 pub(crate) struct Start<E> {
@@ -66,6 +63,8 @@ pub(crate) struct Driver<E> {
     udp: UdpRoom,
     tcp: TcpRoom,
     listeners: Vec<TcpListener>,
+    /// Listeners that the system could not serve just now, until the next sweep.
+    resting: Vec<usize>,
     stats: NetStats,
     shared: Arc<SharedStats>,
     events: EventSink,
@@ -84,38 +83,6 @@ pub(crate) struct Driver<E> {
     load: Load,
 }
 
-/// How busy the thread was.
-struct Load {
-    since: Instant,
-    busy: Duration,
-}
-
-/// A source of the poller, packed into its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
-    Udp(usize),
-    Listener(usize),
-    Connection(usize),
-}
-
-impl Key {
-    fn pack(self) -> usize {
-        match self {
-            Self::Udp(place) => place << 2,
-            Self::Listener(place) => place << 2 | 1,
-            Self::Connection(place) => place << 2 | 2,
-        }
-    }
-
-    fn unpack(key: usize) -> Self {
-        match key & 3 {
-            0 => Self::Udp(key >> 2),
-            1 => Self::Listener(key >> 2),
-            _ => Self::Connection(key >> 2),
-        }
-    }
-}
-
 impl<E: Engine> Driver<E> {
     /// Registers all sockets. Errors when the poller refuses one.
     pub(crate) fn new(start: Start<E>, engine: E, now: Instant) -> std::io::Result<Self> {
@@ -129,6 +96,7 @@ impl<E: Engine> Driver<E> {
             udp: UdpRoom::new(),
             tcp: TcpRoom::new(start.permits, |place| Key::Connection(place).pack()),
             listeners: start.listeners,
+            resting: Vec::new(),
             stats: NetStats::default(),
             shared: start.stats,
             events: start.events,
@@ -138,10 +106,7 @@ impl<E: Engine> Driver<E> {
             gather: start.gather,
             ring: 0,
             closing: None,
-            load: Load {
-                since: now,
-                busy: Duration::ZERO,
-            },
+            load: Load::new(now),
         };
         for socket in start.sockets {
             driver.open_udp(socket)?;
@@ -194,12 +159,7 @@ impl<E: Engine> Driver<E> {
         for ready in ready {
             match Key::unpack(ready.key) {
                 Key::Udp(place) => now = self.receive(place),
-                Key::Listener(place) => {
-                    if let Some(listener) = self.listeners.get(place) {
-                        self.tcp.accept(now, listener, &self.poller, &mut self.stats);
-                        self.sweep.get_or_insert(now + SWEEP_INTERVAL);
-                    }
-                }
+                Key::Listener(place) => self.accept(now, place),
                 Key::Connection(place) => {
                     if ready.writable {
                         self.tcp.write(place, &self.poller);
@@ -215,14 +175,7 @@ impl<E: Engine> Driver<E> {
         }
         self.transmit(now);
         if self.sweep.is_some_and(|sweep| sweep <= now) {
-            let (engine, stats) = (&self.engine, &mut self.stats);
-            self.tcp.sweep(
-                now,
-                &self.poller,
-                |protocol, remote| engine.owns(protocol, remote),
-                stats,
-            );
-            self.sweep = (self.tcp.len() > 0).then(|| now + SWEEP_INTERVAL);
+            self.sweep(now);
         }
         self.stats.tcp_open = self.tcp.len() as u64;
         self.ring_others();
@@ -289,246 +242,5 @@ impl<E: Engine> Driver<E> {
         };
         let _ = self.poller.remove(&socket.socket);
         true
-    }
-
-    fn take_parcels(&mut self, now: Instant) {
-        let engine = &mut self.engine;
-        let taken = self.office.take(self.index, |route, datagram| {
-            engine.handle_datagram(now, route, datagram)
-        });
-        self.stats.taken_over += taken;
-    }
-
-    /// Receives what the socket at `place` has, within limits; gives the time of the last batch.
-    fn receive(&mut self, place: usize) -> Instant {
-        let mut now = Instant::now();
-        for round in 0..RECEIVES_PER_TURN {
-            // A would-block, or an error that an ICMP message left: the next turn tells more.
-            let Ok(filled) = self.udp.receive(place) else { break };
-            if round > 0 {
-                now = Instant::now();
-            }
-            self.dispatch(now, place);
-            if filled < RECV_SLOTS {
-                break;
-            }
-        }
-        now
-    }
-
-    /// Gives what was received to the engine, or to the worker that it belongs to.
-    fn dispatch(&mut self, now: Instant, place: usize) {
-        let Some(socket) = self.udp.sockets.get(place) else {
-            return;
-        };
-        for received in self.udp.recv.received() {
-            let local = socket.route_local(received.local);
-            let route = Route {
-                protocol: Protocol::Udp,
-                local,
-                remote: received.remote,
-            };
-            self.stats.messages_in += 1;
-            self.stats.bytes_in += received.bytes.len() as u64;
-            for datagram in received.bytes.chunks_mut(received.segment) {
-                self.stats.datagrams_in += 1;
-                let owner = if socket.shared {
-                    self.office.stray(self.index, &self.engine, route, datagram)
-                } else {
-                    None
-                };
-                match owner {
-                    None => self.engine.handle_datagram(now, route, datagram),
-                    Some(owner) if self.office.hand_over(owner, route, datagram) => {
-                        self.stats.handed_over += 1;
-                        self.ring |= 1 << owner;
-                    }
-                    Some(_) => self.stats.dropped_handover += 1,
-                }
-            }
-        }
-    }
-
-    /// Takes over a connection whose first frame was for this worker.
-    fn adopt(&mut self, now: Instant, connection: Connection) {
-        if self.closing.is_some() {
-            return;
-        }
-        let Some(place) = self.tcp.insert(connection, &self.poller) else {
-            return;
-        };
-        self.sweep.get_or_insert(now + SWEEP_INTERVAL);
-        self.frames(now, place);
-    }
-
-    /// Reads what the connection at `place` has, within limits.
-    fn read(&mut self, now: Instant, place: usize) {
-        for _ in 0..READS_PER_TURN {
-            let Some(connection) = self.tcp.get_mut(place) else {
-                return;
-            };
-            match connection.read(now) {
-                Ok(false) => return,
-                Ok(true) => self.frames(now, place),
-                Err(_) => {
-                    self.tcp.remove(place, &self.poller);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Gives whole frames to the engine; before the first one, finds out whose they are.
-    fn frames(&mut self, now: Instant, place: usize) {
-        let Some(connection) = self.tcp.get_mut(place) else {
-            return;
-        };
-        if !connection.proved()
-            && let Some(first) = connection.frames.peek()
-        {
-            let known = self.engine.owns(Protocol::Tcp, connection.route.remote);
-            match addressed_to(first).filter(|owner| *owner < self.peers.len()) {
-                Some(owner) if owner == self.index || known => {}
-                None if known => {}
-                Some(owner) => return self.move_to(owner, place),
-                None => {
-                    self.stats.tcp_rejected += 1;
-                    self.tcp.remove(place, &self.poller);
-                    return;
-                }
-            }
-        }
-        let Some(connection) = self.tcp.get_mut(place) else {
-            return;
-        };
-        loop {
-            match connection.frames.next() {
-                Ok(Some(frame)) => {
-                    self.stats.tcp_frames_in += 1;
-                    self.engine.handle_datagram(now, connection.route, frame);
-                }
-                Ok(None) => break,
-                Err(_) => {
-                    self.stats.tcp_rejected += 1;
-                    self.tcp.remove(place, &self.poller);
-                    return;
-                }
-            }
-        }
-        if !connection.proved() && self.engine.owns(Protocol::Tcp, connection.route.remote) {
-            connection.set_proved(now, true);
-        }
-    }
-
-    /// The connection at `place` belongs to worker `owner`.
-    fn move_to(&mut self, owner: usize, place: usize) {
-        let Some(connection) = self.tcp.remove(place, &self.poller) else {
-            return;
-        };
-        let taken = self
-            .peers
-            .get(owner)
-            .map(|peer| peer.try_send(Command::Adopt(Box::new(connection))));
-        if !matches!(taken, Some(Ok(()))) {
-            // Dropped with the command, which closes it; the peer tries again.
-            self.stats.tcp_refused += 1;
-            return;
-        }
-        self.ring |= 1 << owner;
-    }
-
-    /// Sends everything the engine has to say, within limits; received datagrams must not wait for all of it.
-    fn transmit(&mut self, now: Instant) {
-        self.more = true;
-        for _ in 0..FLUSHES_PER_TURN {
-            while let Some(space) = self.udp.arena.space() {
-                match self.engine.poll_output(now, space) {
-                    Output::Transmit(out) if out.route.protocol == Protocol::Udp => {
-                        self.udp
-                            .commit(out.route.local, out.route.remote, out.len, &mut self.stats);
-                    }
-                    Output::Transmit(out) => {
-                        if let Some(frame) = space.get(..out.len) {
-                            self.tcp.send(out.route, frame, &mut self.stats);
-                        }
-                    }
-                    Output::Event(event) => (self.events)(self.index, event),
-                    Output::Timeout(deadline) => {
-                        self.flush(now);
-                        self.deadline = deadline;
-                        self.more = false;
-                        return;
-                    }
-                    _ => {}
-                }
-            }
-            self.flush(now);
-        }
-    }
-
-    fn flush(&mut self, now: Instant) {
-        // First: the answer to what we send may come to another worker.
-        self.learn(now);
-        if !self.udp.arena.is_empty() {
-            self.udp.flush(&mut self.stats);
-        }
-        self.tcp.flush(&self.poller);
-    }
-
-    /// Tells the other workers which remote addresses are the engine's now.
-    fn learn(&mut self, now: Instant) {
-        let me = u8::try_from(self.index).unwrap_or(u8::MAX);
-        while let Some(change) = self.engine.poll_remote() {
-            match change {
-                RemoteChange::Bound(protocol, remote) => {
-                    let told = self.peers.len() == 1 || self.office.owners.announce(protocol, remote, me);
-                    self.stats.announce_full += u64::from(!told);
-                }
-                RemoteChange::Released(protocol, remote) => {
-                    self.office.owners.withdraw(protocol, remote, me);
-                    if protocol == Protocol::Tcp {
-                        self.tcp.released(now, remote);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Wakes those who were given something in this turn: one system call each at most.
-    fn ring_others(&mut self) {
-        let mut ring = std::mem::take(&mut self.ring);
-        while ring != 0 {
-            self.office.ring(ring.trailing_zeros() as usize);
-            ring &= ring - 1;
-        }
-    }
-}
-
-impl Load {
-    /// The thread was busy from `woken` to `now`.
-    fn note(&mut self, woken: Instant, now: Instant, stats: &mut NetStats) {
-        self.busy += now.saturating_duration_since(woken);
-        let elapsed = now.saturating_duration_since(self.since);
-        if elapsed >= LOAD_INTERVAL {
-            let permille = self.busy.as_nanos() * 1000 / elapsed.as_nanos();
-            stats.busy_permille = u64::try_from(permille.min(1000)).unwrap_or(1000);
-            *self = Self {
-                since: now,
-                busy: Duration::ZERO,
-            };
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_come_back() {
-        for key in [Key::Udp(0), Key::Udp(7), Key::Listener(1), Key::Connection(1023)] {
-            assert_eq!(Key::unpack(key.pack()), key);
-        }
     }
 }

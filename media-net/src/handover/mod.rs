@@ -31,6 +31,15 @@ pub(crate) struct Office {
     desks: Vec<Desk>,
 }
 
+/// A datagram that another worker should handle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stray {
+    /// Who.
+    pub(crate) owner: usize,
+    /// It says so itself; otherwise the owner has announced its address.
+    named: bool,
+}
+
 /// Where one worker can be reached by the others.
 #[derive(Debug)]
 struct Desk {
@@ -55,25 +64,28 @@ impl Office {
     /// The worker that should handle `datagram`, when it is another than `me`.
     ///
     /// A look at the first bytes and one table look-up; no allocation, no state.
-    pub(crate) fn stray(&self, me: usize, engine: &impl Engine, route: Route, datagram: &[u8]) -> Option<usize> {
-        let owner = match Kind::of(datagram) {
-            None => return None,
-            Some(Kind::Stun) => addressed_to(datagram).filter(|owner| *owner < self.desks.len()),
-            Some(_) => None,
+    pub(crate) fn stray(&self, me: usize, engine: &impl Engine, route: Route, datagram: &[u8]) -> Option<Stray> {
+        let kind = Kind::of(datagram)?;
+        let named = if kind == Kind::Stun {
+            addressed_to(datagram)
+        } else {
+            None
         };
-        let owner = match owner {
+        let named = named.filter(|owner| *owner < self.desks.len());
+        let owner = match named {
             Some(owner) => owner,
             None if engine.owns(route.protocol, route.remote) => return None,
             None => self.owners.find(route.protocol, route.remote)?,
         };
-        (owner != me && owner < self.desks.len()).then_some(owner)
+        let named = named.is_some();
+        (owner != me && owner < self.desks.len()).then_some(Stray { owner, named })
     }
 
-    /// Copies `datagram` into the box of worker `to`; false when it is full. [`Self::ring`] must follow.
-    pub(crate) fn hand_over(&self, to: usize, route: Route, datagram: &[u8]) -> bool {
-        self.desks
-            .get(to)
-            .is_some_and(|desk| desk.letters.post(route, datagram))
+    /// Copies `datagram` into its owner's box; false when there is no room. [`Self::ring`] must follow.
+    pub(crate) fn hand_over(&self, stray: Stray, route: Route, datagram: &[u8]) -> bool {
+        let stranger = stray.named && self.owners.find(route.protocol, route.remote) != Some(stray.owner);
+        let desk = self.desks.get(stray.owner);
+        desk.is_some_and(|desk| desk.letters.post(route, datagram, stranger))
     }
 
     /// Takes what others put into the box of `me`, at most a boxful.

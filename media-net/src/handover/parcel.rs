@@ -14,6 +14,10 @@ pub(crate) const PARCEL_BYTES: usize = 2048;
 /// Parcels of one worker that can be on their way: two key frames, 1 MiB of memory.
 const BOX_PARCELS: usize = 512;
 
+/// Of these, how many may come from addresses that nobody has announced: a flood of binding requests must leave room
+/// for the media of others.
+const STRANGERS_PARCELS: usize = BOX_PARCELS / 4;
+
 /// A datagram and where it came from.
 #[derive(Debug)]
 struct Parcel {
@@ -50,9 +54,9 @@ impl Letterbox {
         Self { full, empty }
     }
 
-    /// Copies `datagram` in; false when it is too long or no parcel is free.
-    pub(crate) fn post(&self, route: Route, datagram: &[u8]) -> bool {
-        if datagram.len() > PARCEL_BYTES {
+    /// Copies `datagram` in; false when it is too long, no parcel is free, or only those that a stranger may not have.
+    pub(crate) fn post(&self, route: Route, datagram: &[u8], stranger: bool) -> bool {
+        if datagram.len() > PARCEL_BYTES || (stranger && self.full.len() >= STRANGERS_PARCELS) {
             return false;
         }
         let Some(mut parcel) = self.empty.pop() else {
@@ -96,13 +100,22 @@ mod tests {
         let letters = Letterbox::new(true);
         for round in 0..3_u8 {
             for _ in 0..BOX_PARCELS {
-                assert!(letters.post(route(), &[round; 100]));
+                assert!(letters.post(route(), &[round; 100], false));
             }
-            assert!(!letters.post(route(), &[round]));
+            assert!(!letters.post(route(), &[round], false));
             let count = letters.take(|from, bytes| assert_eq!((from, &*bytes), (route(), &[round; 100][..])));
             assert_eq!(count, BOX_PARCELS as u64);
         }
-        assert!(!letters.post(route(), &[0; PARCEL_BYTES + 1]));
+        assert!(!letters.post(route(), &[0; PARCEL_BYTES + 1], false));
         assert_eq!(letters.take(|_, _| {}), 0);
+    }
+
+    #[test]
+    fn strangers_leave_room() {
+        let letters = Letterbox::new(true);
+        let strangers = (0..BOX_PARCELS).filter(|_| letters.post(route(), &[0], true)).count();
+        assert_eq!(strangers, STRANGERS_PARCELS);
+        let friends = (0..BOX_PARCELS).filter(|_| letters.post(route(), &[1], false)).count();
+        assert_eq!(friends, BOX_PARCELS - STRANGERS_PARCELS);
     }
 }

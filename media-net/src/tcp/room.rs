@@ -47,16 +47,24 @@ impl TcpRoom {
         self.connections.get_mut(place)
     }
 
-    /// Accepts who is waiting, within the limits.
-    pub(crate) fn accept(&mut self, now: Instant, listener: &TcpListener, poller: &Poller, stats: &mut NetStats) {
+    /// Accepts who is waiting, within the limits. An error means that the system has no descriptors or memory left:
+    /// the listener should rest a while, since the poller would report it again at once.
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        listener: &TcpListener,
+        poller: &Poller,
+        stats: &mut NetStats,
+    ) -> io::Result<()> {
         for _ in 0..ACCEPTS_PER_TURN {
             let (stream, remote) = match listener.accept() {
                 Ok(accepted) => accepted,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // The caller gave up, or we are out of descriptors: the next turn tries again.
-                Err(_) => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // The caller gave up meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => {
                     stats.tcp_refused += 1;
-                    continue;
+                    return Err(error);
                 }
             };
             let permit = self
@@ -70,6 +78,7 @@ impl TcpRoom {
                 stats.tcp_refused += 1;
             }
         }
+        Ok(())
     }
 
     fn unproved(&self, ip: IpAddr) -> usize {
