@@ -137,7 +137,6 @@ fn plain_rtp_with_keys() {
 #[test]
 fn web_rtc() {
     let certificate = Certificate::generate().unwrap();
-    let mut network = LinkConfig::default();
-    network.delay = Duration::from_millis(1);
+    let network = LinkConfig::delay(Duration::from_millis(1));
     assert_nothing(&measure(|simulation| simulation.join_web_rtc(network, &certificate)));
 }

@@ -7,12 +7,15 @@
 //! | [`network`] | a bad network, sans-I/O: loss, bursts, delay, jitter, reordering, duplication, a slow link with a queue |
 //! | [`peer`] | participants in the test's own process: synthetic cameras, critical viewers |
 //! | [`simulation`] | a router, its peers and the networks between them |
+//! | [`client`] | a peer on a real socket, by WHIP or WHEP to a running server |
 //! | [`alloc`] | an allocator that counts, per thread |
 //!
-//! The program `relay` is the same network emulator between real browsers and a real server (UDP).
+//! Programs: `relay` is the network emulator between real browsers and a real server (UDP); `subscribers` measures what
+//! a packet costs a running server.
 #![deny(unsafe_code)]
 
 pub mod alloc;
+pub mod client;
 pub mod clock;
 pub mod network;
 pub mod peer;
