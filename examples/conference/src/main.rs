@@ -1,2 +1,57 @@
-//! Under construction.
-fn main() {}
+//! Althing's conferencing server: the crates of this workspace put together on one machine.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `arguments` | the command line |
+//! | `settings` | defaults, configuration file, what is refused |
+//! | `server` | starts all parts, ends them |
+//! | `page` | the page at `/` |
+//! | `rtp_in` | doors for plain RTP |
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "the address and the token are this program's answer")]
+#![expect(clippy::print_stderr, reason = "so is why it does not start")]
+
+mod arguments;
+mod page;
+mod rtp_in;
+mod server;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Arguments;
+use crate::settings::Settings;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("conference: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let settings = Settings::load(&arguments.flags)?;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(server::run(settings, |address| {
+        println!("Althing is ready at http://{address}")
+    }));
+    // What still answers a request must not hold up the end.
+    runtime.shutdown_background();
+    Ok(result?)
+}

@@ -1,0 +1,115 @@
+//! Starts all parts, and ends them in the opposite order.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use axum::Router;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::signal;
+use tokio::task::JoinSet;
+
+use crate::page;
+use crate::settings::Settings;
+
+/// Why the server cannot run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum ServerError {
+    /// An HTTP address cannot be bound.
+    Bind(SocketAddr, io::Error),
+    /// The system does not tell us about signals.
+    Signal(io::Error),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(
+                    f,
+                    "TCP {address} is in use by another program; --listen chooses another address"
+                )
+            }
+            Self::Bind(address, error) => write!(f, "TCP {address} cannot be opened: {error}"),
+            Self::Signal(error) => write!(f, "signals cannot be received: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// Runs until Ctrl-C or SIGTERM; `ready` is told the address once everything is up.
+///
+/// # Errors
+/// When a part cannot start.
+pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Result<(), ServerError> {
+    let stop = stopped()?;
+    let listeners = listen(&settings.http.listen).await?;
+    let routes = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .merge(page::routes());
+    let address = listeners
+        .first()
+        .map_or_else(String::new, |(_, address)| spoken(*address));
+    let mut serving = JoinSet::new();
+    for (listener, _) in listeners {
+        let service = axum::serve(listener, routes.clone());
+        serving.spawn(async move { service.await });
+    }
+    ready(address);
+    stop.await;
+    tracing::info!("stopping");
+    serving.abort_all();
+    Ok(())
+}
+
+/// Binds all addresses. Of the defaults, `[::1]` may be missing: not every machine speaks IPv6.
+async fn listen(addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, ServerError> {
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        match TcpListener::bind(address)
+            .await
+            .and_then(|listener| Ok((listener.local_addr()?, listener)))
+        {
+            Ok((bound, listener)) => listeners.push((listener, bound)),
+            Err(error) if is_optional(address, &error, &listeners) => {}
+            Err(error) => return Err(ServerError::Bind(address, error)),
+        }
+    }
+    Ok(listeners)
+}
+
+fn is_optional(address: SocketAddr, error: &io::Error, found: &[(TcpListener, SocketAddr)]) -> bool {
+    let no_ipv6 = matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
+    ) || error.raw_os_error() == Some(97); // EAFNOSUPPORT has no kind of its own
+    address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST) && no_ipv6 && !found.is_empty()
+}
+
+/// An address as one would type it.
+fn spoken(address: SocketAddr) -> String {
+    if address.ip().is_loopback() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}
+
+/// Resolves when somebody wants the server to stop.
+fn stopped() -> Result<impl Future<Output = ()>, ServerError> {
+    #[cfg(unix)]
+    let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate()).map_err(ServerError::Signal)?;
+    Ok(async move {
+        let interrupted = signal::ctrl_c();
+        #[cfg(unix)]
+        tokio::select! {
+            _ = interrupted => {}
+            _ = terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = interrupted.await;
+    })
+}
