@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `arguments` | the command line |
 //! | `settings` | defaults, configuration file, what is refused |
+//! | `invitation` | access tokens |
 //! | `server` | starts all parts, ends them |
 //! | `page` | the page at `/` |
 //! | `rtp_in` | doors for plain RTP |
@@ -13,6 +14,7 @@
 #![expect(clippy::print_stderr, reason = "so is why it does not start")]
 
 mod arguments;
+mod invitation;
 mod page;
 mod rtp_in;
 mod server;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Command};
 use crate::settings::Settings;
 
 fn main() -> ExitCode {
@@ -39,6 +41,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings::load(&arguments.flags)?;
+    if let Some(Command::Token(wanted)) = &arguments.command {
+        println!("{}", invitation::make(&settings, wanted)?);
+        return Ok(());
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal;
 use tokio::task::JoinSet;
 
+use crate::invitation;
 use crate::page;
 use crate::settings::Settings;
 
@@ -47,9 +48,12 @@ impl std::error::Error for ServerError {}
 pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Result<(), ServerError> {
     let stop = stopped()?;
     let listeners = listen(&settings.http.listen).await?;
-    let routes = Router::new()
+    let mut routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .merge(page::routes());
+    if settings.development() {
+        routes = routes.merge(invitation::routes(&settings));
+    }
     let address = listeners
         .first()
         .map_or_else(String::new, |(_, address)| spoken(*address));
