@@ -15,11 +15,10 @@ const START_MS = 90_000;
 
 const CHROMIUM_FLAGS = [
   '--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream',
+  '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream=fps=30',
   '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
   // Tabs of a test are often hidden behind each other: none of them may be slowed down for that.
   '--disable-background-timer-throttling', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
-  '--allow-loopback-in-peer-connection',
 ];
 
 const FIREFOX_PREFS = {

@@ -13,12 +13,18 @@ export function scenario(name, { seconds = 60, skip = false } = {}, body) {
 /** What a scenario is given. */
 class Test {
   #closers = [];
+  #checks = [];
   notes = [];
   figures = {};
 
   /** Runs `close` when the scenario is over, in the opposite order of the calls. */
   defer(close) {
     this.#closers.push(close);
+  }
+
+  /** A check on how something ended: made after everything is closed; called while closing. */
+  after(check) {
+    this.#checks.push(check);
   }
 
   /** Something that is worth reading when the scenario fails. */
@@ -40,6 +46,7 @@ class Test {
       }
     }
     this.#closers = [];
+    for (const check of this.#checks) check();
   }
 }
 
@@ -96,7 +103,11 @@ export async function runAll(words) {
     } catch (error) {
       problem = error;
     }
-    await t.close();
+    try {
+      await t.close();
+    } catch (error) {
+      problem ??= error;
+    }
     const took = ((performance.now() - start) / 1000).toFixed(1);
     const figures = Object.entries(t.figures).map(([key, value]) => `${key} ${round(value)}`).join(', ');
     console.log(`${problem ? 'FAIL' : 'ok  '}  ${name} (${took} s)${figures ? ': ' + figures : ''}`);

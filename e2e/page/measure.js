@@ -132,3 +132,39 @@ export async function skew(pc, patience = 10_000) {
   found.sort((a, b) => a - b);
   return found.length > 0 ? found[found.length >> 1] : undefined;
 }
+
+/** Waits until `check()` is true. */
+export async function until(check, ms, what) {
+  const end = performance.now() + ms;
+  while (!(await check())) {
+    if (performance.now() > end) throw new Error(`${what} within ${ms / 1000} s`);
+    await new Promise((done) => setTimeout(done, 10));
+  }
+}
+
+/** Waits until a session of the page's client is in a state. */
+export async function state(session, wanted, ms = 15_000) {
+  await until(() => session.state === wanted, ms, `the session is ${session.state}, not ${wanted}`).catch((error) => {
+    throw new Error(`the session is ${session.state} (${session.pc.connectionState}), not ${wanted}: ${error.message}`);
+  });
+}
+
+/** What is received over `seconds` from now on. */
+export async function observe(pc, clock, seconds) {
+  const before = await receiving(pc);
+  clock.reset();
+  const [level] = await Promise.all([loudness(pc, seconds * 1000)]);
+  const shown = clock.read();
+  const after = await receiving(pc);
+  return {
+    ...after,
+    decoded: after.framesDecoded - before.framesDecoded,
+    freezes: after.freezeCount === undefined ? undefined : after.freezeCount - before.freezeCount,
+    frozen: after.totalFreezesDuration === undefined ? undefined : after.totalFreezesDuration - before.totalFreezesDuration,
+    lost: after.packetsLost - before.packetsLost,
+    shown: shown.frames,
+    longestGap: shown.longestGap,
+    level,
+    skew: await skew(pc),
+  };
+}

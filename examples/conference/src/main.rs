@@ -6,7 +6,9 @@
 //! | `settings` | defaults, configuration file, what is refused |
 //! | `invitation` | access tokens |
 //! | `server` | starts all parts, ends them |
+//! | `media` | sockets, workers, routers |
 //! | `page` | the page at `/` |
+//! | `figures` | `GET /stats` |
 //! | `rtp_in` | doors for plain RTP |
 
 #![forbid(unsafe_code)]
@@ -14,7 +16,9 @@
 #![expect(clippy::print_stderr, reason = "so is why it does not start")]
 
 mod arguments;
+mod figures;
 mod invitation;
+mod media;
 mod page;
 mod rtp_in;
 mod server;

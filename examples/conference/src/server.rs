@@ -1,18 +1,28 @@
 //! Starts all parts, and ends them in the opposite order.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
+use althing_media_core::Router as MediaRouter;
+use althing_media_net::Net;
+use althing_signalling::{Signalling, SignallingConfig, event_queue};
 use axum::Router;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::signal;
 use tokio::task::JoinSet;
 
+use crate::figures;
 use crate::invitation;
+use crate::media::{self, MediaError};
 use crate::page;
 use crate::settings::Settings;
+
+/// How long the workers may take to say goodbye to their peers.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why the server cannot run.
 #[derive(Debug)]
@@ -20,6 +30,8 @@ use crate::settings::Settings;
 pub(crate) enum ServerError {
     /// An HTTP address cannot be bound.
     Bind(SocketAddr, io::Error),
+    /// Media cannot start.
+    Media(MediaError),
     /// The system does not tell us about signals.
     Signal(io::Error),
 }
@@ -34,12 +46,13 @@ impl fmt::Display for ServerError {
                 )
             }
             Self::Bind(address, error) => write!(f, "TCP {address} cannot be opened: {error}"),
+            Self::Media(error) => write!(f, "{error}"),
             Self::Signal(error) => write!(f, "signals cannot be received: {error}"),
         }
     }
 }
 
-impl std::error::Error for ServerError {}
+impl Error for ServerError {}
 
 /// Runs until Ctrl-C or SIGTERM; `ready` is told the address once everything is up.
 ///
@@ -48,12 +61,15 @@ impl std::error::Error for ServerError {}
 pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Result<(), ServerError> {
     let stop = stopped()?;
     let listeners = listen(&settings.http.listen).await?;
-    let mut routes = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .merge(page::routes());
-    if settings.development() {
-        routes = routes.merge(invitation::routes(&settings));
-    }
+    let (sink, events) = event_queue();
+    let net = media::start(&settings, sink).map_err(ServerError::Media)?;
+    let config = SignallingConfig {
+        keys: invitation::keys(&settings),
+        ..SignallingConfig::default()
+    };
+    let signalling = Signalling::start(config, net.workers().to_vec(), events);
+
+    let routes = routes(&settings, &net, &signalling);
     let address = listeners
         .first()
         .map_or_else(String::new, |(_, address)| spoken(*address));
@@ -64,9 +80,27 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
     }
     ready(address);
     stop.await;
+
     tracing::info!("stopping");
+    signalling.close();
     serving.abort_all();
+    if let Err(error) = net.shutdown(FAREWELL) {
+        tracing::warn!(%error, "not everybody could be told");
+    }
     Ok(())
+}
+
+fn routes(settings: &Settings, net: &Net<MediaRouter>, signalling: &Signalling) -> Router {
+    let mut routes = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .merge(page::routes())
+        .merge(signalling.router());
+    if settings.development() {
+        routes = routes
+            .merge(invitation::routes(settings))
+            .merge(figures::routes(net.workers().to_vec(), signalling.clone()));
+    }
+    routes
 }
 
 /// Binds all addresses. Of the defaults, `[::1]` may be missing: not every machine speaks IPv6.

@@ -1,0 +1,60 @@
+// People in a browser page: somebody who publishes, somebody who watches, by the client code that the server's own page uses.
+
+import { serveFiles } from './files.mjs';
+import { token } from './server.mjs';
+
+/** Opens a bare page of the server's origin, with our measuring scripts at hand as `window.measure`. */
+export async function barePage(t, browser, server) {
+  t.scripts ??= await serveFiles(t);
+  const page = await browser.page(`${server.base}/healthz`);
+  await page.run(async (scripts) => {
+    window.measure = await import(`${scripts}/measure.js`);
+    window.session = await import('/session.js');
+  }, t.scripts);
+  return page;
+}
+
+/** Publishes made-up camera and microphone; resolves when connected. */
+export async function publish(t, browser, server, room, options = {}) {
+  const page = await barePage(t, browser, server);
+  const identity = options.identity ?? 'publisher';
+  await page.run(async ({ url, token, options }) => {
+    const size = { width: options.width ?? 640, height: options.height ?? 360, frameRate: 30 };
+    window.media = await navigator.mediaDevices.getUserMedia({ audio: true, video: size });
+    window.me = new session.Publisher(url, token);
+    if (options.rewrite) window.me.rewriteAnswer = new Function('sdp', options.rewrite);
+    await window.me.start(window.media, options);
+    await measure.state(window.me, 'connected');
+  }, { url: `/whip/${room}`, token: token({ room, identity }), options });
+  page.sending = () => page.run(() => measure.sending(window.me.pc));
+  return page;
+}
+
+/** Watches the room (or one of its people); resolves when the first picture is shown. */
+export async function watch(t, browser, server, room, options = {}) {
+  const page = await barePage(t, browser, server);
+  const identity = options.identity ?? `watcher-${Math.random().toString(36).slice(2, 8)}`;
+  const url = `/whep/${room}${options.participant ? `/${options.participant}` : ''}`;
+  page.firstPicture = await page.run(async ({ url, token, options }) => {
+    // Firefox uses its loopback address only in pages that may use the camera, as ours does.
+    if (navigator.userAgent.includes('Firefox')) await navigator.mediaDevices.getUserMedia({ audio: true });
+    const video = document.createElement('video');
+    Object.assign(video, { autoplay: true, playsInline: true });
+    document.body.append(video);
+    window.me = new session.Watcher(url, token);
+    if (options.rewrite) window.me.rewriteAnswer = new Function('sdp', options.rewrite);
+    video.srcObject = window.me.stream;
+    window.clock = new measure.FrameClock(video);
+    const start = performance.now();
+    await window.me.start(options);
+    video.play().catch(() => {});
+    await measure.state(window.me, 'connected');
+    const connected = performance.now() - start;
+    await measure.until(() => window.clock.frames > 0, options.patience ?? 10_000, 'no picture');
+    return { connected, shown: window.clock.first - start };
+  }, { url, token: token({ room, identity }), options });
+  page.receiving = () => page.run(() => measure.receiving(window.me.pc));
+  /** Watches for `seconds` from now on: what was decoded, shown, heard meanwhile. */
+  page.observe = (seconds) => page.run((seconds) => measure.observe(window.me.pc, window.clock, seconds), seconds);
+  return page;
+}

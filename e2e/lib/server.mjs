@@ -1,0 +1,74 @@
+// The server under test: started on free ports, ended by its own id.
+
+import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { bounded, check } from './runner.mjs';
+
+const PROGRAM = process.env.ALTHING_SERVER ?? new URL('../../target/debug/conference', import.meta.url).pathname;
+
+/** A running server; `t` ends it and checks that it ends well. Gives its address, and what it said. */
+export async function startServer(t, { flags = [] } = {}) {
+  const args = ['--listen', '127.0.0.1:0', '--udp-port', '0', '--tcp-port', '0', ...flags];
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
+  const lines = [];
+  let problem;
+  const ended = new Promise((done) => child.once('exit', (code, signal) => done({ code, signal })));
+  const ready = new Promise((done, fail) => {
+    child.once('error', fail);
+    ended.then(({ code, signal }) => fail(new Error(`the server ended (${code ?? signal}): ${lines.slice(-5).join(' | ')}`)));
+    follow(child.stdout, (line) => {
+      lines.push(line);
+      const found = line.match(/^Althing is ready at (http:\S+)$/);
+      if (found) done(found[1]);
+    });
+    follow(child.stderr, (line) => {
+      lines.push(line);
+      if (/panicked/.test(line)) problem = line;
+      t.note(`server: ${line}`);
+    });
+  });
+  ready.catch(() => {});
+  t.defer(async () => {
+    const start = performance.now();
+    child.kill('SIGTERM');
+    const kill = setTimeout(() => child.kill('SIGKILL'), 5000);
+    const { code, signal } = await ended;
+    clearTimeout(kill);
+    t.after(() => {
+      check(!problem, `the server panicked: ${problem}`);
+      check(code === 0, `the server ended with ${code ?? signal}`);
+      check(performance.now() - start < 3000, 'the server needed more than 3 s to stop');
+    });
+  });
+  const base = await bounded(ready, 20_000, 'starting the server');
+  return {
+    base,
+    lines,
+    pid: child.pid,
+    stats: async () => (await fetch(`${base}/stats`)).json(),
+    room: async (room) => (await fetch(`${base}/rooms/${room}`, { headers: bearer(token({ room, identity: 'observer' })) })).json(),
+  };
+}
+
+/** An access token, made here so that the server's own maker is not both judge and party. */
+export function token({ room, identity, seconds = 600, grant = {}, key = 'devkey', secret = 'secret', ...claims }) {
+  const now = Math.floor(Date.now() / 1000);
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const payload = { iss: key, sub: identity, nbf: now - 10, exp: now + seconds, video: { roomJoin: true, room, ...grant }, ...claims };
+  const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(payload)}`;
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+}
+
+/** The header that carries a token. */
+export const bearer = (value) => ({ authorization: `Bearer ${value}` });
+
+/** Calls `each` for every line of a stream. */
+export function follow(stream, each) {
+  let rest = '';
+  stream.setEncoding('utf8');
+  stream.on('data', (text) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop();
+    lines.forEach(each);
+  });
+}
