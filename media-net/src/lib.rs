@@ -8,6 +8,7 @@ mod engine;
 mod handover;
 mod net;
 mod reply;
+mod sockets;
 mod stats;
 mod sys;
 mod tcp;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,15 +12,14 @@ use althing_media_core::config::LocalAddress;
 use althing_media_core::transport::Protocol;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use crate::addresses::local_addresses;
 use crate::config::{MAX_WORKERS, NetConfig};
 use crate::driver::{Driver, Start};
 use crate::engine::{Engine, Seat};
 use crate::handover::Office;
+use crate::sockets::Sockets;
 use crate::stats::{NetStats, SharedStats};
 use crate::sys::Poller;
-use crate::tcp::{self, Permits};
-use crate::udp::{self, UdpSocket};
+use crate::tcp::Permits;
 use crate::worker::{Command, MAX_COMMANDS, Offload, Worker};
 
 /// How long a dropped [`Net`] waits for its workers; [`Net::shutdown`] takes the time that it is given.
@@ -115,9 +114,10 @@ impl<E: Engine> Net<E> {
         let count = self.workers.len();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let in_turn = (0..count).map(|offset| &self.workers[(turn + offset) % count]);
+        let ended = |index: usize| self.threads.get(index).is_none_or(|thread| thread.handle.is_finished());
         // Steps of a tenth: smaller differences are noise.
         in_turn
-            .min_by_key(|worker| worker.stats().busy_permille / 100)
+            .min_by_key(|worker| (ended(worker.index), worker.stats().busy_permille / 100))
             .unwrap_or(&self.workers[0])
     }
 
@@ -202,9 +202,8 @@ fn spawn<E: Engine>(
     let (alive, ended) = bounded(0);
     let name = format!("althing-net-{}", start.index);
     let body = move || {
-        // Dropped when the thread ends, however it ends.
-        let _alive: Sender<()> = alive;
         let (index, now) = (start.index, Instant::now());
+        let _end = End { index, _alive: alive };
         let engine = make(Seat {
             index: u8::try_from(index).unwrap_or(u8::MAX),
             now,
@@ -222,50 +221,17 @@ fn spawn<E: Engine>(
     Ok(Thread { handle, ended })
 }
 
-/// All bound sockets.
-struct Sockets {
-    /// By worker.
-    udp: Vec<Vec<UdpSocket>>,
-    tcp: Vec<TcpListener>,
-    local: Vec<LocalAddress>,
+/// Dropped when a worker's thread ends, however it ends.
+struct End {
+    index: usize,
+    _alive: Sender<()>,
 }
 
-impl Sockets {
-    fn bind(config: &NetConfig, workers: usize) -> Result<Self, StartError> {
-        let mut all = Self {
-            udp: Vec::new(),
-            tcp: Vec::new(),
-            local: Vec::new(),
-        };
-        all.udp.resize_with(workers, Vec::new);
-        for &addr in &config.udp {
-            let failed = |source| StartError::Bind {
-                protocol: Protocol::Udp,
-                addr,
-                source,
-            };
-            for (index, socket) in udp::bind_shared(addr, workers).map_err(failed)?.into_iter().enumerate() {
-                let socket = UdpSocket::new(socket, config.gso, config.gro, workers > 1).map_err(failed)?;
-                if index == 0 {
-                    all.local
-                        .extend(local_addresses(Protocol::Udp, socket.local, &config.advertised));
-                }
-                all.udp[index].push(socket);
-            }
+impl Drop for End {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!(worker = self.index, "a media worker has panicked, its rooms are gone");
         }
-        for &addr in &config.tcp {
-            let failed = |source| StartError::Bind {
-                protocol: Protocol::Tcp,
-                addr,
-                source,
-            };
-            let listener = tcp::listen(addr).map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
-            all.local
-                .extend(local_addresses(Protocol::Tcp, bound, &config.advertised));
-            all.tcp.push(listener);
-        }
-        Ok(all)
     }
 }
 

@@ -53,6 +53,8 @@ counters! {
     bytes_in,
     /// UDP messages received: a train that the kernel joined counts as one.
     messages_in,
+    /// UDP datagrams that the kernel dropped because the worker came too late (Linux).
+    lost_by_kernel,
     /// UDP datagrams handed to the kernel.
     datagrams_out,
     /// Their bytes.

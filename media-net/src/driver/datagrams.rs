@@ -44,7 +44,7 @@ impl<E: Engine> Driver<E> {
 
     /// Gives what was received to the engine, or to the worker that it belongs to.
     fn dispatch(&mut self, now: Instant, place: usize) {
-        let Some(socket) = self.udp.sockets.get(place) else {
+        let Some(socket) = self.udp.sockets.get_mut(place) else {
             return;
         };
         for received in self.udp.recv.received() {
@@ -54,6 +54,9 @@ impl<E: Engine> Driver<E> {
                 local,
                 remote: received.remote,
             };
+            if let Some(lost) = received.lost {
+                self.stats.lost_by_kernel += socket.note_lost(lost);
+            }
             self.stats.messages_in += 1;
             self.stats.bytes_in += received.bytes.len() as u64;
             for datagram in received.bytes.chunks_mut(received.segment) {

@@ -69,4 +69,7 @@ pub(crate) struct Received<'a> {
     pub(crate) remote: SocketAddr,
     /// To which of the addresses of a wildcard socket.
     pub(crate) local: Option<IpAddr>,
+    /// How many datagrams the kernel had dropped on this socket before this one because its buffer was full, modulo
+    /// 2³²; `None` when none, or when the system does not tell.
+    pub(crate) lost: Option<u32>,
 }

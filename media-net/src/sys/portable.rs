@@ -166,6 +166,7 @@ impl RecvBatch {
                 segment: meta.stride.max(1),
                 remote: meta.addr,
                 local,
+                lost: None,
             })
         })
     }

@@ -2,14 +2,13 @@
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use althing_media_core::transport::{Protocol, Route};
 use socket2::SockRef;
 
 use super::frame::FrameBuffer;
+use super::permits::Permit;
 use super::queue::{QUEUE_BYTES, SendQueue};
 
 /// Time that a peer has from the connection to being accepted by a router.
@@ -33,7 +32,7 @@ pub(crate) struct Connection {
     pub(crate) blocked: bool,
     since: Instant,
     heard: Instant,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Connection {
@@ -61,7 +60,7 @@ impl Connection {
             blocked: false,
             since: now,
             heard: now,
-            _permit: permit,
+            permit,
         })
     }
 
@@ -88,6 +87,9 @@ impl Connection {
     pub(crate) fn set_proved(&mut self, now: Instant, proved: bool) {
         self.proved = proved;
         self.since = now;
+        if proved {
+            self.permit.accepted();
+        }
     }
 
     /// Whether its time is over.
@@ -97,51 +99,27 @@ impl Connection {
     }
 }
 
-/// How many connections all workers together may have.
-#[derive(Debug, Clone)]
-pub(crate) struct Permits {
-    taken: Arc<AtomicUsize>,
-    most: usize,
-}
-
-/// The right to one connection; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Permit(Arc<AtomicUsize>);
-
-impl Permits {
-    pub(crate) fn new(most: usize) -> Self {
-        Self {
-            taken: Arc::default(),
-            most,
-        }
-    }
-
-    /// One permit, unless all are taken.
-    pub(crate) fn take(&self) -> Option<Permit> {
-        let permit = Permit(self.taken.clone());
-        // The permit gives back what was taken, also on the way out of here.
-        (self.taken.fetch_add(1, Ordering::Relaxed) < self.most).then_some(permit)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::tcp::Permits;
 
     #[test]
-    fn permits_come_back() {
-        let permits = Permits::new(2);
-        let one = permits.take();
-        let two = permits.take();
-        assert!(one.is_some() && two.is_some());
-        assert!(permits.take().is_none() && permits.take().is_none());
-        drop(one);
-        assert!(permits.take().is_some());
+    fn ten_seconds_to_prove_and_a_minute_of_silence() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, remote) = listener.accept().unwrap();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let permit = Permits::new(1).take(remote.ip()).unwrap();
+        let mut connection = Connection::new(start, stream, remote, permit).unwrap();
+        assert!(!connection.expired(at(9)) && connection.expired(at(10)));
+        connection.set_proved(at(5), true);
+        assert!(!connection.expired(at(59)) && connection.expired(at(60)));
+        // Its endpoint was removed: it may belong to the next one, for which it has ten seconds.
+        connection.set_proved(at(20), false);
+        assert!(!connection.expired(at(29)) && connection.expired(at(30)));
     }
 }

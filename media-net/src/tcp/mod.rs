@@ -9,14 +9,17 @@
 //! | [`frame`] | length-prefixed frames out of a byte stream, in place |
 //! | [`queue`] | bytes that a slow reader has not taken yet, bounded |
 //! | [`connection`] | one connection: its buffers and its deadlines |
+//! | [`permits`] | how many there may be, in all and of strangers |
 //! | [`room`] | all connections of a worker |
 
 pub(crate) mod connection;
 pub(crate) mod frame;
+pub(crate) mod permits;
 pub(crate) mod queue;
 pub(crate) mod room;
 
-pub(crate) use connection::{Connection, Permits};
+pub(crate) use connection::Connection;
+pub(crate) use permits::Permits;
 pub(crate) use room::TcpRoom;
 
 use std::io;

@@ -1,7 +1,7 @@
 //! All TCP connections of one worker.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use althing_media_core::transport::{Protocol, Route};
@@ -14,9 +14,6 @@ use crate::sys::Poller;
 
 /// Connections that are accepted in one turn; the listener is reported again.
 const ACCEPTS_PER_TURN: usize = 64;
-
-/// Connections of one address that no router has accepted yet: one stranger cannot take all places.
-const MAX_UNPROVED_PER_ADDRESS: usize = 64;
 
 /// The connections, found by place or by route.
 pub(crate) struct TcpRoom {
@@ -67,10 +64,7 @@ impl TcpRoom {
                     return Err(error);
                 }
             };
-            let permit = self
-                .permits
-                .take()
-                .filter(|_| self.unproved(remote.ip()) < MAX_UNPROVED_PER_ADDRESS);
+            let permit = self.permits.take(remote.ip());
             let connection = permit.and_then(|permit| Connection::new(now, stream, remote, permit).ok());
             if connection.is_some_and(|connection| self.insert(connection, poller).is_some()) {
                 stats.tcp_accepted += 1;
@@ -79,13 +73,6 @@ impl TcpRoom {
             }
         }
         Ok(())
-    }
-
-    fn unproved(&self, ip: IpAddr) -> usize {
-        self.connections
-            .iter()
-            .filter(|(_, one)| !one.proved() && one.route.remote.ip() == ip)
-            .count()
     }
 
     /// Takes a connection in and polls it; gives its place.

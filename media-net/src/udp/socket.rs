@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::arena::Train;
 use crate::stats::NetStats;
@@ -34,6 +34,8 @@ pub(crate) struct UdpSocket {
     pub(crate) shared: bool,
     gso: bool,
     train_refusals: u32,
+    /// Datagrams that the kernel had dropped so far, modulo 2³².
+    lost: u32,
 }
 
 /// What a failed send means.
@@ -77,7 +79,7 @@ fn bind(addr: SocketAddr, reuse_port: bool) -> io::Result<StdSocket> {
     }
     #[cfg(not(unix))]
     let _ = reuse_port;
-    // Best effort: less room only means that bursts are lost earlier.
+    // Best effort: less room only means that bursts are lost earlier. `Net` says so once.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     socket.set_nonblocking(true)?;
@@ -97,7 +99,14 @@ impl UdpSocket {
             local,
             shared,
             train_refusals: 0,
+            lost: 0,
         })
+    }
+
+    /// Bytes that the kernel holds for us when we come late; `None` when it is as much as we asked for.
+    pub(crate) fn short_buffer(&self) -> Option<usize> {
+        let bytes = SockRef::from(&self.socket).recv_buffer_size().ok()?;
+        (bytes < SOCKET_BUFFER_BYTES).then_some(bytes)
     }
 
     /// The `local` of a route: the bound address, on a wildcard socket the address that the datagram was sent to.
@@ -106,6 +115,12 @@ impl UdpSocket {
             Some(ip) if self.local.ip().is_unspecified() => SocketAddr::new(ip, self.local.port()),
             _ => self.local,
         }
+    }
+
+    /// The kernel has dropped `lost` datagrams of this socket so far; gives how many are new.
+    pub(crate) fn note_lost(&mut self, lost: u32) -> u64 {
+        let before = std::mem::replace(&mut self.lost, lost);
+        lost.wrapping_sub(before).into()
     }
 
     /// Most datagrams in a train from here; 1 when the socket cannot send trains.

@@ -171,3 +171,25 @@ fn both_families_and_several_sockets() {
         }
     }
 }
+
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    let net = start(config(1));
+    let socket = peer(address(&net, Protocol::Udp));
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    net.workers()[0]
+        .run(move |_, _| wait.recv().unwrap_or_default())
+        .unwrap();
+    // 30 MB: more than any buffer that the kernel grants.
+    for _ in 0..25_000 {
+        socket.send(&[22; 1200]).unwrap();
+    }
+    drop(go);
+    assert_eq!(ask(&socket, &binding_request(0)), [1, 0]);
+    let stats = crate::engine::settled(&net);
+    assert!(stats.datagrams_in < 25_001);
+    if OWN_CALLS {
+        // The count comes with the datagrams that follow a loss.
+        assert_eq!(stats.lost_by_kernel + stats.datagrams_in, 25_001, "{stats:?}");
+    }
+}
