@@ -3,8 +3,6 @@
 //!
 //! The figure to look at is ns per subscriber (the reported time divided by N), and its distance to the floor.
 
-#![expect(missing_docs, reason = "criterion makes public functions")]
-
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
