@@ -784,3 +784,22 @@ async fn what_never_connects_is_forgotten() {
     stage.signalling.sweep(Instant::now() + crate::room::CONNECT_TIMEOUT);
     assert_eq!(stage.signalling.counts(), crate::Counts::default());
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing_behind() {
+    let stage = Stage::new();
+    let mut answered = 0;
+    for index in 0..20 {
+        let request = with_token(Method::POST, "/whip/assembly", &format!("p{index}"));
+        let request = request
+            .header("content-type", "application/sdp")
+            .body(text(WHIP))
+            .unwrap();
+        // Polled once: far enough to have joined and asked the worker, mostly not far enough to be answered.
+        let answer = futures_util::future::poll_immediate(stage.app.clone().oneshot(request)).await;
+        answered += usize::from(answer.is_some());
+    }
+    let counts = stage.signalling.counts();
+    assert_eq!((counts.participants, counts.sessions), (answered, answered));
+    assert!(answered < 20, "the worker is another thread");
+}

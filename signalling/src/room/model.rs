@@ -183,7 +183,7 @@ impl Room {
         if let Some(connection) = self.connection_mut(id) {
             connection.view = Some(View::new(target));
         }
-        self.update_views();
+        self.update(&[id]);
     }
 
     /// Adds an outgoing stream to what the connection watches. Nothing happens when it does not watch.
@@ -191,7 +191,7 @@ impl Room {
         if let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) {
             view.slots.push(Slot { source: None, ..slot });
         }
-        self.update_views();
+        self.update(&[id]);
     }
 
     /// Sets the best layers of an outgoing stream.
@@ -243,10 +243,13 @@ impl Room {
         if !was_active {
             self.tell(RoomEvent::ParticipantActive(sid.clone()));
         }
+        let publishes = !tracks.is_empty();
         for track in tracks {
             self.tell(RoomEvent::TrackPublished(sid.clone(), track.sid));
         }
-        self.update_views();
+        if publishes {
+            self.update_views();
+        }
         replaced.into_iter().for_each(|old| self.leave(old));
     }
 
@@ -287,15 +290,17 @@ impl Room {
             connection: id,
             endpoint: connection.endpoint,
         });
-        let announced = connection.is_active();
-        for track in connection.tracks.into_iter().filter(|_| announced) {
+        let published = connection.is_active() && !connection.tracks.is_empty();
+        for track in connection.tracks.into_iter().filter(|_| published) {
             self.tell(RoomEvent::TrackUnpublished(sid.clone(), track.sid));
         }
         if alone {
             self.participants.remove(participant);
             self.tell(RoomEvent::ParticipantLeft(sid));
         }
-        self.update_views();
+        if published {
+            self.update_views();
+        }
     }
 
     /// Its name.
@@ -326,7 +331,8 @@ impl Room {
     /// What a watcher with this target would see now.
     #[must_use]
     pub fn preview(&self, target: &Target, kind: MediaKind) -> Option<&Track> {
-        target.track(target.choose(&self.participants, None)?, kind)
+        let publishers: Vec<&Participant> = self.participants.iter().filter(|one| one.publishes()).collect();
+        target.track(target.choose(&publishers, None)?, kind)
     }
 
     /// The track with this name in the router.
@@ -370,14 +376,26 @@ impl Room {
         self.participants.iter().enumerate().find_map(find)
     }
 
-    /// Puts the right track behind every slot.
+    /// Puts the right track behind every slot, after a change of who publishes.
     fn update_views(&mut self) {
+        let all = self
+            .participants
+            .iter()
+            .flat_map(|one| &one.connections)
+            .filter(|one| one.view.is_some());
+        let all: Vec<ConnectionId> = all.map(|one| one.id).collect();
+        self.update(&all);
+    }
+
+    /// The same for some connections. Looks at each of them, and once at all participants.
+    fn update(&mut self, watchers: &[ConnectionId]) {
+        let publishers: Vec<&Participant> = self.participants.iter().filter(|one| one.publishes()).collect();
         let mut changes = Vec::new();
         for connection in self.participants.iter().flat_map(|one| &one.connections) {
-            let Some(view) = &connection.view else {
+            let Some(view) = connection.view.as_ref().filter(|_| watchers.contains(&connection.id)) else {
                 continue;
             };
-            let shown = view.target.choose(&self.participants, view.shown.as_ref());
+            let shown = view.target.choose(&publishers, view.shown.as_ref());
             let source = |slot: &Slot| {
                 let track = view.target.track(shown?, slot.kind)?;
                 slot.codecs.contains(&track.codec.codec).then_some(track.id)
@@ -394,29 +412,33 @@ impl Room {
                 changes.push((connection.id, shown, sources));
             }
         }
-        for (id, shown, sources) in changes {
-            let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) else {
-                continue;
-            };
-            let mut effects = Vec::new();
-            for (slot, source) in view
-                .slots
-                .iter_mut()
-                .zip(sources)
-                .filter(|(slot, source)| slot.source != *source)
-            {
-                slot.source = source;
-                effects.push(Effect::SetSource {
-                    subscription: slot.subscription,
-                    source,
-                });
-            }
-            let moved = view.shown != shown;
-            view.shown.clone_from(&shown);
-            self.effects.extend(effects);
-            if moved {
-                self.tell(RoomEvent::Shown(id, shown));
-            }
+        changes
+            .into_iter()
+            .for_each(|(id, shown, sources)| self.show(id, shown, sources));
+    }
+
+    fn show(&mut self, id: ConnectionId, shown: Option<ParticipantSid>, sources: Vec<Option<TrackId>>) {
+        let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        for (slot, source) in view
+            .slots
+            .iter_mut()
+            .zip(sources)
+            .filter(|(slot, source)| slot.source != *source)
+        {
+            slot.source = source;
+            effects.push(Effect::SetSource {
+                subscription: slot.subscription,
+                source,
+            });
+        }
+        let moved = view.shown != shown;
+        view.shown.clone_from(&shown);
+        self.effects.extend(effects);
+        if moved {
+            self.tell(RoomEvent::Shown(id, shown));
         }
     }
 

@@ -248,6 +248,12 @@ impl Participant {
         self.connections.iter().any(Connection::is_active)
     }
 
+    /// Has tracks that others can watch.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        self.tracks().next().is_some()
+    }
+
     /// When the latest of the connections that publish became active, for comparison only.
     pub(super) fn publishing_since(&self, screen: bool) -> Option<u64> {
         let publishes = |one: &&Connection| one.tracks.iter().any(|track| track.source.is_screen() == screen);

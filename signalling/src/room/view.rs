@@ -60,16 +60,16 @@ impl Target {
     /// Who is shown: `shown` while they publish, else who has begun last.
     pub(super) fn choose<'a>(
         &self,
-        participants: &'a [Participant],
+        publishers: &[&'a Participant],
         shown: Option<&ParticipantSid>,
     ) -> Option<&'a Participant> {
-        let wanted = |one: &&Participant| {
+        let wanted = |one: &&'a Participant| {
             self.identity
                 .as_ref()
                 .is_none_or(|identity| one.profile.identity == *identity)
                 && one.publishing_since(self.screen).is_some()
         };
-        let mut publishers = participants.iter().filter(wanted);
+        let mut publishers = publishers.iter().copied().filter(wanted);
         let stays = publishers.clone().find(|one| Some(&one.sid) == shown);
         stays.or_else(|| {
             // Ties do not happen: each connection has its own number.
