@@ -16,8 +16,8 @@
 //! | `parse`, `write` | lines to model, model to lines |
 //! | [`codec`] | formats and codecs |
 //! | [`simulcast`] | encodings and their order |
-//! | [`answer`] | what of an offer is accepted |
-//! | [`offer`] | what a client asks for |
+//! | [`mod@answer`] | what of an offer is accepted |
+//! | [`mod@offer`] | what a client asks for |
 //! | [`agreement`] | what both settle; the bridge to the router |
 //! | [`fragment`] | candidates that come later |
 
