@@ -2,16 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use althing_media_core::NtpTime;
 use althing_media_core::transport::Certificate;
 use althing_testkit::client::Client;
 use althing_testkit::client::http::{self, Url};
 use althing_testkit::peer::preset::{OPUS, VP8, camera, loudspeaker, microphone, publisher_extensions, screen};
-use althing_testkit::peer::{ReceiveConfig, VideoPattern};
+use althing_testkit::peer::{ReceiveConfig, SendConfig, Session, VideoPattern};
 
 /// A running example; killed when it is dropped.
 struct Example {
@@ -117,4 +119,167 @@ fn forward() {
     };
     drive(&mut [&mut publisher, &mut watcher], seen);
     assert_watches(&watcher);
+}
+
+/// What ffmpeg would send: VP8-shaped RTP of one stream, a keyframe every second, nothing asked back.
+struct Film {
+    session: Session,
+    socket: UdpSocket,
+    to: SocketAddr,
+}
+
+impl Film {
+    fn start(to: SocketAddr) -> Self {
+        let now = Instant::now();
+        let mut session = Session::new(now, 9, NtpTime::from_unix(Duration::from_secs(1_800_000_000)));
+        let pattern = VideoPattern {
+            keyframe_every: Some(30),
+            temporal_layers: 1,
+            ..VideoPattern::default()
+        };
+        session.send(
+            now,
+            SendConfig {
+                extensions: <_>::default(),
+                ..camera(None, 5, 1, pattern)
+            },
+        );
+        Self {
+            session,
+            socket: UdpSocket::bind("127.0.0.1:0").unwrap(),
+            to,
+        }
+    }
+
+    fn drive(&mut self) {
+        self.session.handle_timeout(Instant::now());
+        while let Some(packet) = self.session.poll_packet() {
+            self.socket.send_to(&packet, self.to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn rtp_in() {
+    let mut example = Example::start("rtp_in", &["127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"]);
+    let line = example.line();
+    let (url, door) = line.trim_end_matches(")\n").split_once(" (RTP on ").unwrap();
+    let url = Url::parse(url).unwrap();
+    assert!(
+        http::request("GET", &url, &[], "")
+            .unwrap()
+            .body
+            .contains("RTCPeerConnection")
+    );
+    let whep = url.join("/whep").unwrap();
+    assert_eq!(http::request("POST", &whep, &[], "not SDP").unwrap().status, 400);
+
+    let mut film = Film::start(door.parse().unwrap());
+    let certificate = Certificate::generate().unwrap();
+    let mut watcher = Client::watch(&whep, "", &certificate, 2, vec![watches().remove(1)]).unwrap();
+    let end = Instant::now() + Duration::from_secs(15);
+    let shown = |client: &Client| client.peer.session.receivers()[0].viewer().shown().len();
+    while Instant::now() < end && shown(&watcher) < 60 {
+        film.drive();
+        watcher.drive(Instant::now());
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(
+        shown(&watcher) >= 60,
+        "{:?}",
+        watcher.peer.session.receivers()[0].stats()
+    );
+    assert_eq!(watcher.peer.session.receivers()[0].stats().corrupt, 0);
+}
+
+#[test]
+fn whip() {
+    let mut server = Example::start("forward", &["127.0.0.1:0", "127.0.0.1:0"]);
+    let line = server.line();
+    let url = Url::parse(line.split(' ').next().unwrap()).unwrap();
+    let whip = url.join("/whip").unwrap().to_string();
+    let mut example = Example::start("whip", &[&whip, "no token needed", "0"]);
+    let line = example.line();
+    let door = line.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
+
+    let mut film = Film::start(door);
+    let certificate = Certificate::generate().unwrap();
+    let whep = url.join("/whep").unwrap();
+    let mut watcher = Client::watch(&whep, "", &certificate, 2, watches()).unwrap();
+    let end = Instant::now() + Duration::from_secs(15);
+    let shown = |client: &Client| client.peer.session.receivers()[1].viewer().shown().len();
+    while Instant::now() < end && shown(&watcher) < 60 {
+        film.drive();
+        watcher.drive(Instant::now());
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(
+        shown(&watcher) >= 60,
+        "{:?}",
+        watcher.peer.session.receivers()[1].stats()
+    );
+    assert_eq!(watcher.peer.session.receivers()[1].stats().corrupt, 0);
+}
+
+/// The command of the example's own documentation; left out where there is no ffmpeg.
+#[test]
+fn rtp_in_from_ffmpeg() {
+    let mut example = Example::start("rtp_in", &["127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"]);
+    let line = example.line();
+    let (url, door) = line.trim_end_matches(")\n").split_once(" (RTP on ").unwrap();
+    let source = [
+        "-v",
+        "error",
+        "-re",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=320x240:rate=30",
+        "-t",
+        "30",
+    ];
+    let codec = [
+        "-c:v",
+        "libvpx",
+        "-deadline",
+        "realtime",
+        "-cpu-used",
+        "8",
+        "-g",
+        "30",
+        "-f",
+        "rtp",
+    ];
+    let target = format!("rtp://{door}?pkt_size=1200");
+    let ffmpeg = Command::new("ffmpeg")
+        .args(source)
+        .args(codec)
+        .arg(target)
+        .stdout(Stdio::null())
+        .spawn();
+    let Ok(ffmpeg) = ffmpeg else {
+        return eprintln!("there is no ffmpeg: left out");
+    };
+    let _ffmpeg = Killed(ffmpeg);
+
+    let whep = Url::parse(url).unwrap().join("/whep").unwrap();
+    let certificate = Certificate::generate().unwrap();
+    // Real pictures, which the viewer of synthetic ones does not know: packets are counted.
+    let config = ReceiveConfig {
+        view: false,
+        ..watches().remove(1)
+    };
+    let mut watcher = Client::watch(&whep, "", &certificate, 3, vec![config]).unwrap();
+    let packets = |clients: &[&mut Client]| clients[0].peer.session.receivers()[0].stats().packets > 100;
+    assert!(drive(&mut [&mut watcher], packets));
+    assert_eq!(watcher.peer.session.receivers()[0].stats().leaps, 0);
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
