@@ -33,19 +33,19 @@ pub struct NetConfig {
     pub gso: bool,
     /// Let the kernel join received datagrams (UDP_GRO).
     pub gro: bool,
-    /// A worker that has just worked waits until this time after its last turn began before it looks at its sockets
-    /// again: what arrives meanwhile is one batch, and leaves in longer trains. The first datagram after a pause waits
-    /// for nothing. Zero to work on each datagram at once.
+    /// A worker that has just worked rests ten times as long, but this at most, before it looks at its sockets again:
+    /// what arrives meanwhile is one batch, and leaves in longer trains. So the rest grows with the load, and the
+    /// first datagram after a pause waits for nothing. Zero to work on each datagram at once.
     pub gather: Duration,
     /// Where events go.
     pub events: EventSink,
 }
 
-/// Far below what a listener notices, and long enough for the better part of a video frame.
-const GATHER: Duration = Duration::from_millis(1);
+/// Below what a listener notices, and what the pacers of browsers do anyway: they send every 5 ms.
+const GATHER: Duration = Duration::from_millis(4);
 
 impl Default for NetConfig {
-    /// No sockets, one worker per core, 1024 connections, trains both ways, batches of a millisecond, events thrown
+    /// No sockets, one worker per core, 1024 connections, trains both ways, rests of 4 ms at most, events thrown
     /// away.
     fn default() -> Self {
         Self {

@@ -30,15 +30,18 @@ impl<E: Engine> Driver<E> {
         let mut now = Instant::now();
         for round in 0..RECEIVES_PER_TURN {
             // A would-block, or an error that an ICMP message left: the next turn tells more.
-            let Ok(filled) = self.udp.receive(place) else { break };
+            let Ok(filled) = self.udp.receive(place) else {
+                return now;
+            };
             if round > 0 {
                 now = Instant::now();
             }
             self.dispatch(now, place);
             if filled < RECV_SLOTS {
-                break;
+                return now;
             }
         }
+        self.backlog = true;
         now
     }
 

@@ -21,9 +21,9 @@ impl Load {
         }
     }
 
-    /// The thread was busy from `woken` to `now`.
-    pub(super) fn note(&mut self, woken: Instant, now: Instant, stats: &mut NetStats) {
-        self.busy += now.saturating_duration_since(woken);
+    /// The thread worked for so long until `now`.
+    pub(super) fn note(&mut self, now: Instant, work: Duration, stats: &mut NetStats) {
+        self.busy += work;
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed >= LOAD_INTERVAL {
             let permille = self.busy.as_nanos() * 1000 / elapsed.as_nanos();

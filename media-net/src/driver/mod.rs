@@ -36,6 +36,10 @@ use crate::worker::{Command, MAX_COMMANDS};
 /// The engine's deadlines may be late by this: many timers near each other cost one wake-up.
 const TIMER_GRAIN: Duration = Duration::from_micros(250);
 
+/// A turn is followed by a rest in proportion to its work: with a few peers a worker answers at once, with
+/// hundreds it sends long trains. A turn that works longer than the longest rest is followed by none.
+const REST_PER_WORK: u32 = 10;
+
 /// What a worker's thread starts with; everything in it can be moved there.
 pub(crate) struct Start<E> {
     pub(crate) index: usize,
@@ -74,8 +78,12 @@ pub(crate) struct Driver<E> {
     more: bool,
     /// When connections are swept next; `None` while there are none.
     sweep: Option<Instant>,
-    /// The shortest time from one turn to the next.
+    /// A socket had more than one turn takes.
+    backlog: bool,
+    /// The longest rest from the start of one turn to the next.
     gather: Duration,
+    /// No turn begins before.
+    rest: Instant,
     /// Workers to ring at the end of the turn, one bit each.
     ring: u64,
     /// Set by [`Command::Close`]: the latest end.
@@ -103,7 +111,9 @@ impl<E: Engine> Driver<E> {
             deadline: Some(now),
             more: false,
             sweep: None,
+            backlog: false,
             gather: start.gather,
+            rest: now,
             ring: 0,
             closing: None,
             load: Load::new(now),
@@ -121,7 +131,6 @@ impl<E: Engine> Driver<E> {
     pub(crate) fn run(mut self) {
         let mut ready = Vec::new();
         let mut now = Instant::now();
-        let mut last = now;
         loop {
             let timeout = self.timeout(now);
             ready.clear();
@@ -131,15 +140,16 @@ impl<E: Engine> Driver<E> {
                 std::thread::sleep(Duration::from_millis(10));
             }
             let mut woken = Instant::now();
-            let rest = (last + self.gather).saturating_duration_since(woken);
-            if !rest.is_zero() && !self.more {
+            let rest = self.rest.saturating_duration_since(woken);
+            if !rest.is_zero() && !self.more && !self.backlog {
                 std::thread::sleep(rest);
                 woken = Instant::now();
             }
-            last = woken;
             self.turn(woken, &ready);
             now = Instant::now();
-            self.load.note(woken, now, &mut self.stats);
+            let work = now.saturating_duration_since(woken);
+            self.rest = woken + self.gather.min(work * REST_PER_WORK);
+            self.load.note(now, work, &mut self.stats);
             self.shared.publish(&self.stats);
             if self
                 .closing
@@ -152,6 +162,7 @@ impl<E: Engine> Driver<E> {
 
     fn turn(&mut self, mut now: Instant, ready: &[Ready]) {
         self.stats.turns += 1;
+        self.backlog = false;
         if self.office.answer(self.index) {
             self.take_commands(now);
             self.take_parcels(now);
