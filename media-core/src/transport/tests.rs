@@ -1,12 +1,12 @@
 //! Two transports, joined through memory in virtual time.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::ice::{CONSENT_TIMEOUT, ICE_TIMEOUT, MAX_ROUTES};
+use super::ice::{CONSENT_TIMEOUT, ICE_TIMEOUT, MAX_REMOTE_CANDIDATES, MAX_ROUTES};
 use super::*;
 use crate::config::LocalAddress;
 use crate::packet::{Pt, RtpWriter, Ssrc};
@@ -25,6 +25,7 @@ struct Pair {
     now: Instant,
     client: End,
     server: End,
+    server_address: LocalAddress,
     /// Datagrams pass.
     connected: bool,
 }
@@ -87,9 +88,28 @@ impl End {
 
 impl Pair {
     fn new(client: WebRtcConfig, server: WebRtcConfig, protocol: Protocol) -> Self {
+        let (client_address, server_address) = (client_address(), server_address());
+        Self::between(
+            (
+                client,
+                LocalAddress {
+                    protocol,
+                    ..client_address
+                },
+            ),
+            (
+                server,
+                LocalAddress {
+                    protocol,
+                    ..server_address
+                },
+            ),
+        )
+    }
+
+    fn between(client: (WebRtcConfig, LocalAddress), server: (WebRtcConfig, LocalAddress)) -> Self {
         let now = Instant::now();
-        let make = |config, index, address: LocalAddress| {
-            let address = LocalAddress { protocol, ..address };
+        let make = |(config, address), index| {
             let certificate = Certificate::generate().unwrap();
             end(Transport::WebRtc(Box::new(WebRtc::new(
                 now,
@@ -99,11 +119,13 @@ impl Pair {
                 &[address],
             ))))
         };
-        let (client, server) = (make(client, 0, client_address()), make(server, 5, server_address()));
+        let server_address = server.1;
+        let (client, server) = (make(client, 0), make(server, 5));
         Self {
             now,
             client,
             server,
+            server_address,
             connected: true,
         }
     }
@@ -149,7 +171,7 @@ impl Pair {
                 let datagrams = self.end(from).drain(now);
                 let passes = self.connected;
                 for (route, datagram) in datagrams.into_iter().filter(|_| passes) {
-                    let route = mirror(route, to);
+                    let route = mirror(route, to, self.server_address);
                     self.end(to).inbox.push_back((route, datagram));
                 }
             }
@@ -171,6 +193,17 @@ impl Pair {
         }
     }
 
+    /// The client's next check of a path; it does not arrive.
+    fn next_check(&mut self) -> Vec<u8> {
+        loop {
+            if let Some((_, check)) = self.client.drain(self.now).pop() {
+                return check;
+            }
+            self.now = self.client.transport.next_timeout().unwrap();
+            self.client.transport.handle_timeout(self.now);
+        }
+    }
+
     fn end(&mut self, client: bool) -> &mut End {
         if client { &mut self.client } else { &mut self.server }
     }
@@ -184,15 +217,15 @@ impl Pair {
 }
 
 /// The route of a datagram at the other end, `client` or server.
-fn mirror(route: Route, client: bool) -> Route {
-    let wire = |address: SocketAddr| {
-        if address.ip().is_unspecified() {
-            server_address().advertised
+fn mirror(route: Route, client: bool, server: LocalAddress) -> Route {
+    let wire = |address| {
+        if address == server.socket {
+            server.advertised
         } else {
             address
         }
     };
-    let socket = |address: SocketAddr| if client { address } else { server_address().socket };
+    let socket = |address| if client { address } else { server.socket };
     Route {
         protocol: route.protocol,
         local: socket(route.remote),
@@ -452,6 +485,43 @@ fn over_tcp() {
 }
 
 #[test]
+fn over_ipv6() {
+    let client = local(Protocol::Udp, "[2001:db8::7]:5000", "[2001:db8::7]:5000");
+    let server = local(Protocol::Udp, "[::]:7882", "[2001:db8::1]:7882");
+    let mut pair = Pair::between((WebRtcConfig::CLIENT, client), (WebRtcConfig::SERVER, server));
+    pair.signal();
+    pair.run(Duration::from_secs(2));
+    assert_eq!(
+        pair.server.transport.route(Kind::Rtp).map(|route| route.remote),
+        Some(client.socket)
+    );
+    pair.assert_media_flows(0x1_0000);
+}
+
+#[test]
+fn told_candidates_are_bounded() {
+    let mut pair = Pair::new(WebRtcConfig::CLIENT, WebRtcConfig::SERVER, Protocol::Udp);
+    let now = pair.now;
+    let answer = RemoteDescription {
+        setup: Setup::Passive,
+        ..remote(&pair.server.webrtc().local_description())
+    };
+    pair.client.webrtc().set_remote(now, &answer).unwrap();
+    for port in 1..=100 {
+        let address = SocketAddr::new("203.0.113.5".parse().unwrap(), port);
+        let candidate = Candidate::host(Protocol::Udp, address, 0, TcpType::Passive);
+        pair.client.webrtc().add_remote_candidate(now, &candidate);
+    }
+    let mut targets = HashSet::new();
+    while pair.now < now + Duration::from_secs(10) {
+        pair.now += Duration::from_millis(50);
+        pair.client.transport.handle_timeout(pair.now);
+        targets.extend(pair.client.drain(pair.now).into_iter().map(|(route, _)| route.remote));
+    }
+    assert_eq!(targets.len(), MAX_REMOTE_CANDIDATES);
+}
+
+#[test]
 fn two_full_ends() {
     let server = WebRtcConfig {
         ice: IceRole::Full { controlling: false },
@@ -684,12 +754,8 @@ fn strangers_are_counted_and_change_nothing() {
     // A check of another session, and DTLS from where nobody has checked.
     let mut other = Pair::new(WebRtcConfig::CLIENT, WebRtcConfig::SERVER, Protocol::Udp);
     other.signal();
-    other.run(Duration::from_millis(10));
-    let check = other.server.inbox.pop_front().map(|(_, datagram)| datagram);
-    let check = check.or_else(|| other.client.drain(now).pop().map(|(_, datagram)| datagram));
-    if let Some(check) = check {
-        assert_eq!(server.handle_stun(now, stranger, &check), Err(DropReason::StunRejected));
-    }
+    let check = other.next_check();
+    assert_eq!(server.handle_stun(now, stranger, &check), Err(DropReason::StunRejected));
     assert_eq!(
         server.handle_dtls(now, stranger, &[22, 254, 253]),
         Err(DropReason::DtlsRejected)
@@ -707,13 +773,7 @@ fn a_peer_with_many_addresses_is_bounded() {
     let mut pair = Pair::connected(WebRtcConfig::CLIENT, WebRtcConfig::SERVER);
     let route = pair.server.transport.route(Kind::Rtp).unwrap();
     // The client's next check, as if it came from everywhere.
-    let check = loop {
-        let at = pair.client.transport.next_timeout().unwrap();
-        pair.client.transport.handle_timeout(at);
-        if let Some((_, check)) = pair.client.drain(pair.now).pop() {
-            break check;
-        }
-    };
+    let check = pair.next_check();
     let mut results = Vec::new();
     for port in 1..=100 {
         let route = Route {

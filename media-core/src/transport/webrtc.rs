@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! 1  set_remote     both descriptions are known: roles, fingerprint, credentials
-//! 2  STUN           ICE finds and nominates a path                     → RouteChanged
+//! 2  STUN           ICE finds a path, and nominates one                → RouteChanged
 //! 3  DTLS           over a checked path only; certificate verified     → Connected
 //! 4  SRTP, SRTCP    until close, close_notify or the end of consent    → Disconnected
 //! ```
 //!
-//! An ICE restart goes back to 2 for the path alone: DTLS and SRTP go on.
+//! A browser may do 3 on a path that it nominates afterwards: until there is a nomination, the last checked path is
+//! used. An ICE restart goes back to 2 for the path alone: DTLS and SRTP go on.
 
 use std::collections::VecDeque;
 use std::time::Instant;

@@ -21,11 +21,11 @@ use crate::stats::DropReason;
 use crate::transport::{Candidate, IceCreds, RemoteDescription, Route, TcpType};
 
 /// Answers that wait to be sent; a check that finds the queue full is dropped, the peer repeats it.
-const MAX_ANSWERS: usize = 16;
+pub(super) const MAX_ANSWERS: usize = 16;
 /// A path that was not nominated again for so long gives way to any other. Browsers repeat the nomination of the path
 /// in use every 2.5 s, and change the path by nominating another; a client with several nominated paths repeats them
 /// all, and gets the best.
-const NOMINATION_LIFE: Duration = Duration::from_secs(4);
+pub(super) const NOMINATION_LIFE: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(in crate::transport) struct Lite {
@@ -101,6 +101,7 @@ impl Lite {
         );
         // After two restarts in a row the peer is still on the path of the first credentials.
         self.before.get_or_insert(old);
+        self.answers.iter_mut().for_each(|answer| answer.before_restart = true);
         self.nomination = self.nomination.map(|nomination| Nomination {
             outdated: true,
             ..nomination

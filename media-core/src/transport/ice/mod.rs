@@ -24,6 +24,8 @@ use crate::stats::DropReason;
 use crate::transport::{Candidate, IceCreds, RemoteDescription, Route};
 
 use full::Full;
+#[cfg(test)]
+pub(super) use full::MAX_REMOTE_CANDIDATES;
 use lite::Lite;
 
 /// How long a path lives without a sign of the peer (RFC 7675 §5.1).
