@@ -4,6 +4,7 @@
 
 mod engine;
 mod lifecycle;
+mod router;
 mod stray;
 mod tcp;
 mod trains;
