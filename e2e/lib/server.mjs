@@ -1,13 +1,16 @@
 // The server under test: started on free ports, ended by its own id.
 
 import { spawn } from 'node:child_process';
-import { createHmac } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { bounded, check } from './runner.mjs';
 
 const PROGRAM = process.env.ALTHING_SERVER ?? new URL('../../target/debug/conference', import.meta.url).pathname;
 
 /** A running server; `t` ends it and checks that it ends well. Gives its address, and what it said. */
-export async function startServer(t, { flags = [] } = {}) {
+export async function startServer(t, { flags = [], key = {} } = {}) {
   const args = ['--listen', '127.0.0.1:0', '--udp-port', '0', '--tcp-port', '0', ...flags];
   const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
   const lines = [];
@@ -43,10 +46,11 @@ export async function startServer(t, { flags = [] } = {}) {
   const base = await bounded(ready, 20_000, 'starting the server');
   return {
     base,
+    key,
     lines,
     pid: child.pid,
     stats: async () => (await fetch(`${base}/stats`)).json(),
-    room: async (room) => (await fetch(`${base}/rooms/${room}`, { headers: bearer(token({ room, identity: 'observer' })) })).json(),
+    room: async (room) => (await fetch(`${base}/rooms/${room}`, { headers: bearer(token({ room, identity: 'observer', ...key })) })).json(),
   };
 }
 
@@ -71,4 +75,16 @@ export function follow(stream, each) {
     rest = lines.pop();
     lines.forEach(each);
   });
+}
+
+/** The server on the machine's own network address, with a key of its own: for browsers that do not use loopback. */
+export async function startOpenServer(t) {
+  const address = Object.values(networkInterfaces()).flat().find((one) => one.family === 'IPv4' && !one.internal)?.address;
+  if (!address) return undefined;
+  const folder = await mkdtemp(join(tmpdir(), 'althing-server-'));
+  t.defer(() => rm(folder, { recursive: true, force: true }));
+  const key = { key: 'hall', secret: randomBytes(24).toString('hex') };
+  const file = join(folder, 'althing.toml');
+  await writeFile(file, `[media]\nlisten = ["${address}"]\n[keys]\n${key.key} = "${key.secret}"\n`);
+  return startServer(t, { flags: ['--config', file], key });
 }

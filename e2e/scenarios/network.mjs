@@ -1,0 +1,90 @@
+// Networks that are not kind: loss and delay, no UDP at all, a change of address.
+
+import { openChromium } from '../lib/browsers.mjs';
+import { onlyThrough, publish, watch, withoutUdp } from '../lib/people.mjs';
+import { freePort, startRelay } from '../lib/relay.mjs';
+import { check, scenario, sleep, until } from '../lib/runner.mjs';
+import { startServer } from '../lib/server.mjs';
+import { demand } from './picture.mjs';
+
+const BAD = ['--loss', '5%', '--delay', '50ms', '--seed', '7'];
+
+/** A server with a known UDP port and a relay before it. */
+async function behindRelay(t, weather) {
+  const udp = await freePort();
+  const server = await startServer(t, { flags: ['--udp-port', String(udp)] });
+  const relay = await startRelay(t, udp, weather);
+  return { server, relay };
+}
+
+scenario('network: 5 % loss and 50 ms each way to the watcher', { seconds: 80 }, async (t) => {
+  const { server, relay } = await behindRelay(t, BAD);
+  const publisher = await publish(t, await openChromium(t), server, 'hall');
+  const watcher = await watch(t, await openChromium(t), server, 'hall', { rewrite: onlyThrough(relay.port) });
+  await sleep(2000);
+  const seen = await watcher.observe(15);
+  demand(t, seen, { gap: 1000, late: 200 });
+  t.measured('lost', seen.lost);
+  t.measured('nacks', seen.nackCount);
+  t.measured('repaired', seen.retransmitted);
+  check(seen.nackCount > 0, 'nothing was asked for again: the loss was not there');
+  check(seen.retransmitted > 0, 'nothing came again');
+  const asked = (await publisher.sending()).map((one) => one.pli + one.fir);
+  t.measured('keyframe requests', asked.join('/'));
+});
+
+scenario('network: 5 % loss and 50 ms each way from the publisher', { seconds: 80 }, async (t) => {
+  const { server, relay } = await behindRelay(t, BAD);
+  const publisher = await publish(t, await openChromium(t), server, 'hall', { rewrite: onlyThrough(relay.port) });
+  const watcher = await watch(t, await openChromium(t), server, 'hall');
+  await sleep(2000);
+  const seen = await watcher.observe(15);
+  demand(t, seen, { gap: 1000, late: 200 });
+  const sent = (await publisher.sending()).filter((one) => one.kind === 'video');
+  t.measured('nacks to the publisher', sent.map((one) => one.nack).join('/'));
+  check(sent.some((one) => one.nack > 0), 'the server did not ask for what was lost');
+});
+
+scenario('network: no UDP', { seconds: 60 }, async (t) => {
+  const server = await startServer(t);
+  await publish(t, await openChromium(t), server, 'hall', { rewrite: withoutUdp });
+  const watcher = await watch(t, await openChromium(t), server, 'hall', { rewrite: withoutUdp });
+  const seen = await watcher.observe(8);
+  demand(t, seen, { frames: 160 });
+  check(seen.protocol === 'tcp', `the media came by ${seen.protocol}`);
+  const { net } = await server.stats();
+  check(net.datagrams_in === 0, 'there was UDP');
+});
+
+scenario('network: an ICE restart keeps the session', { seconds: 60 }, async (t) => {
+  const server = await startServer(t);
+  await publish(t, await openChromium(t), server, 'hall');
+  const watcher = await watch(t, await openChromium(t), server, 'hall');
+  const before = await watcher.run(() => ({ resource: me.resource, ufrag: me.pc.remoteDescription.sdp.match(/ice-ufrag:(\S+)/)[1] }));
+  await watcher.run(async () => {
+    await me.restart();
+    await measure.until(() => me.pc.iceConnectionState === 'connected' && me.pc.connectionState === 'connected', 8000, 'ICE did not connect again');
+  });
+  const after = await watcher.run(() => ({ resource: me.resource, ufrag: me.pc.remoteDescription.sdp.match(/ice-ufrag:(\S+)/)[1] }));
+  check(after.resource === before.resource, 'it is another session');
+  check(after.ufrag !== before.ufrag, 'the server kept its old ICE credentials');
+  const seen = await watcher.observe(5);
+  demand(t, seen, { frames: 100 });
+  const { participants } = await server.room('hall');
+  check(participants.length === 2, `${participants.length} people are in the room`);
+});
+
+scenario('network: a wire that is cut and joined again', { seconds: 90 }, async (t) => {
+  const { server, relay } = await behindRelay(t, ['--delay', '5ms']);
+  await publish(t, await openChromium(t), server, 'hall');
+  const watcher = await watch(t, await openChromium(t), server, 'hall', { rewrite: onlyThrough(relay.port) });
+  relay.say('down');
+  await sleep(4000);
+  relay.say('up');
+  const start = performance.now();
+  await watcher.run(() => window.clock.reset());
+  await until('a picture again', () => watcher.run(() => window.clock.read().frames > 10), 20_000);
+  t.measured('picture again after ms', Math.round(performance.now() - start));
+  const seen = await watcher.observe(4);
+  check(seen.decoded > 60, `only ${seen.decoded} frames in 4 s`);
+});
