@@ -101,6 +101,20 @@ impl Hub {
         id
     }
 
+    /// The endpoint belongs to the connection of a guest from now on; false when the connection is gone.
+    pub(crate) fn adopt(&self, room: &str, connection: ConnectionId, endpoint: EndpointId) -> bool {
+        let mut state = self.lock();
+        let Some(entry) = state.rooms.get_mut(room) else {
+            return false;
+        };
+        let adopted = entry.room.attach(connection, endpoint);
+        let worker = entry.worker.index();
+        if adopted {
+            state.endpoints.insert((worker, endpoint), room.to_owned());
+        }
+        adopted
+    }
+
     /// The worker of a room.
     pub(crate) fn worker(&self, room: &str) -> Option<Worker<Router>> {
         self.lock().rooms.get(room).map(|entry| entry.worker.clone())

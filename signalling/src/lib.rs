@@ -5,6 +5,7 @@ pub mod room;
 pub mod sdp;
 pub mod token;
 
+mod guest;
 mod http;
 mod hub;
 mod media;
@@ -12,4 +13,5 @@ mod problem;
 mod server;
 mod session;
 
+pub use guest::{Guest, GuestError, GuestTransport};
 pub use server::{Counts, EventQueue, Signalling, SignallingConfig, event_queue};

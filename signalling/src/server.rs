@@ -1,6 +1,7 @@
 //! The whole of signalling as one value: give it media workers, mount its router anywhere.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,10 @@ use althing_media_net::{EventSink, Worker};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 
+use crate::guest::{self, Guest, GuestError, GuestTransport};
 use crate::http;
 use crate::hub::Hub;
-use crate::room::RoomLimits;
+use crate::room::{Profile, RoomLimits};
 use crate::sdp::Codecs;
 use crate::token::Keys;
 
@@ -107,6 +109,23 @@ impl Signalling {
     /// the protection.
     pub fn router(&self) -> axum::Router {
         http::router(self.hub.clone())
+    }
+
+    /// Lets somebody into a room who comes in by no door of ours, such as plain RTP. `open` is called once with the room's
+    /// worker, so that it can open sockets there; each transport becomes one connection of the guest. They are there from
+    /// the start, whether or not anything has come from them yet.
+    ///
+    /// # Errors
+    ///
+    /// [`GuestError`]: the room is full, the profile may not publish, or `open` failed. Nothing stays behind then but
+    /// the sockets that `open` opened.
+    pub async fn admit(
+        &self,
+        room: &str,
+        profile: &Profile,
+        open: impl FnOnce(&Worker<MediaRouter>) -> io::Result<Vec<GuestTransport>>,
+    ) -> Result<Guest, GuestError> {
+        guest::admit(&self.hub, room, profile, open).await
     }
 
     /// Closes all sessions and event streams and lets in nobody any more. The workers say goodbye to the peers.

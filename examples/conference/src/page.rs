@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 /// Path, content type, text.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("/", "text/html; charset=utf-8", include_str!("../page/index.html")),
     (
         "/style.css",
@@ -21,6 +21,7 @@ const FILES: [(&str, &str, &str); 9] = [
     ("/session.js", SCRIPT, include_str!("../page/session.js")),
     ("/tiles.js", SCRIPT, include_str!("../page/tiles.js")),
     ("/icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
+    ("/favicon.ico", "image/svg+xml", include_str!("../page/icon.svg")),
     ("/icons.svg", "image/svg+xml", include_str!("../page/icons.svg")),
 ];
 

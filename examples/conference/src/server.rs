@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use althing_media_core::Router as MediaRouter;
 use althing_media_net::Net;
-use althing_signalling::{Signalling, SignallingConfig, event_queue};
+use althing_signalling::{GuestError, Signalling, SignallingConfig, event_queue};
 use axum::Router;
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -19,6 +19,7 @@ use crate::figures;
 use crate::invitation;
 use crate::media::{self, MediaError};
 use crate::page;
+use crate::rtp_in;
 use crate::settings::Settings;
 
 /// How long the workers may take to say goodbye to their peers.
@@ -32,6 +33,8 @@ pub(crate) enum ServerError {
     Bind(SocketAddr, io::Error),
     /// Media cannot start.
     Media(MediaError),
+    /// A door for plain RTP cannot be opened; for whom.
+    Door(String, GuestError),
     /// The system does not tell us about signals.
     Signal(io::Error),
 }
@@ -47,6 +50,7 @@ impl fmt::Display for ServerError {
             }
             Self::Bind(address, error) => write!(f, "TCP {address} cannot be opened: {error}"),
             Self::Media(error) => write!(f, "{error}"),
+            Self::Door(identity, error) => write!(f, "the RTP door of `{identity}` cannot be opened: {error}"),
             Self::Signal(error) => write!(f, "signals cannot be received: {error}"),
         }
     }
@@ -69,6 +73,15 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
     };
     let signalling = Signalling::start(config, net.workers().to_vec(), events);
 
+    let mut doors = Vec::new();
+    for door in &settings.rtp_in {
+        doors.push(
+            rtp_in::open(&signalling, door)
+                .await
+                .map_err(|error| ServerError::Door(door.identity.clone(), error))?,
+        );
+    }
+
     let routes = routes(&settings, &net, &signalling);
     let address = listeners
         .first()
@@ -82,6 +95,7 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
     stop.await;
 
     tracing::info!("stopping");
+    drop(doors);
     signalling.close();
     serving.abort_all();
     if let Err(error) = net.shutdown(FAREWELL) {

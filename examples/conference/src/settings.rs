@@ -299,6 +299,10 @@ mod tests {
                 "[[rtp_in]]\nroom = \"a\"\nidentity = \"b\"\nvideo = { port = 1, codec = \"mpeg\", pt = 96 }",
                 ["`rtp_in[0].video.codec`", "vp8"],
             ),
+            (
+                "[[rtp_in]]\nroom = \"a\"\nidentity = \"b\"\naudio = { port = 1, codec = \"opus\", pt = 200 }",
+                ["`rtp_in[0].audio.pt`", "0 to 127"],
+            ),
             ("[http", ["line 1", "unclosed"]),
         ] {
             let error = checked(text).unwrap_err();

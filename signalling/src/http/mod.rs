@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `/whip/{room}` | POST | publish (RFC 9725) |
 //! | `/whip/{room}/{session}` | PATCH, DELETE | candidates and ICE restart; the end |
+//! | `/whip/{room}/{session}/mute` | POST | tell that nothing is sent for a while |
 //! | `/whep/{room}` | POST | watch who publishes (draft-ietf-wish-whep) |
 //! | `/whep/{room}/{participant}` | POST | watch one participant |
 //! | `/whep/{room}/{session}` | PATCH, DELETE | as above |
@@ -16,6 +17,7 @@
 
 mod layer;
 mod listing;
+mod mute;
 mod request;
 mod sse;
 mod whep;
@@ -49,6 +51,7 @@ pub(crate) fn router(hub: Shared) -> Router {
     Router::new()
         .route("/whip/{room}", post(whip::post).options(options))
         .route("/whip/{room}/{session}", session())
+        .route("/whip/{room}/{session}/mute", post(mute::post).options(options))
         .route("/whep/{room}", post(whep::post).options(options))
         .route(
             "/whep/{room}/{name}",

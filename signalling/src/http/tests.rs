@@ -803,3 +803,121 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
     assert_eq!((counts.participants, counts.sessions), (answered, answered));
     assert!(answered < 20, "the worker is another thread");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_muted_track_is_shown_as_muted() {
+    let stage = Stage::new();
+    let publisher = Client::new();
+    let offered = publisher.published(Codec::Vp8);
+    let created = stage.post("/whip/assembly", "ada", &offered.to_string()).await;
+    publisher.connect(&offered, &created.body).await;
+    let muted = |room: &Value| {
+        let tracks = room["participants"][0]["tracks"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        tracks.iter().map(|track| track["muted"] == true).collect::<Vec<bool>>()
+    };
+    until(&stage, "published", |room| muted(room) == [false, false]).await;
+    let path = format!("{}/mute", created.header("location"));
+    let mute = |who: &'static str, body: &'static str| {
+        let request = with_token(Method::POST, &path, who).header("content-type", "application/json");
+        stage.send(request.body(text(body)).unwrap())
+    };
+    for _ in 0..2 {
+        let answer = mute("ada", r#"{"kind":"video","muted":true}"#).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
+    }
+    until(&stage, "muted", |room| muted(room) == [false, true]).await;
+    mute("ada", r#"{"kind":"video","muted":false}"#).await;
+    until(&stage, "unmuted", |room| muted(room) == [false, false]).await;
+    mute("eve", r#"{"kind":"video","muted":true}"#)
+        .await
+        .refuses(403, "another participant");
+    mute("ada", r#"{"kind":"smell","muted":true}"#)
+        .await
+        .refuses(400, "JSON object");
+    mute("ada", r#"{"kind":"video"}"#).await.refuses(400, "JSON object");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_is_shown_and_leaves() {
+    let stage = Stage::new();
+    let profile = crate::room::Profile {
+        identity: "projector".to_owned(),
+        permissions: crate::room::Permissions {
+            publish: true,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let transport = |local: std::net::SocketAddr, codec: Codec| crate::GuestTransport {
+        endpoint: EndpointConfig::Plain(althing_media_core::transport::PlainConfig {
+            local,
+            remote: None,
+            rtcp: None,
+            keys: None,
+        }),
+        tracks: vec![(
+            althing_media_core::TrackConfig {
+                mid: None,
+                kind: codec.kind(),
+                codecs: vec![althing_media_core::CodecParams {
+                    codec,
+                    pt: althing_media_core::Pt::new(96),
+                    rtx: None,
+                }],
+                extensions: althing_media_core::ExtensionMap::new(),
+                rids: Default::default(),
+                streams: Default::default(),
+                nack: false,
+                transport_cc: false,
+            },
+            crate::sdp::CodecSpec { codec, h264: None },
+        )],
+    };
+    let address = "127.0.0.1:0".parse().unwrap();
+    let admitted = stage.signalling.admit("assembly", &profile, |worker| {
+        let mut transports = Vec::new();
+        for codec in [Codec::Opus, Codec::Vp8] {
+            transports.push(transport(worker.open_udp(address)?, codec));
+        }
+        Ok(transports)
+    });
+    let guest = admitted.await.unwrap();
+    let room = stage.rooms("assembly").await;
+    assert_eq!(room["participants"].as_array().unwrap().len(), 1, "{room}");
+    assert_eq!(room["participants"][0]["tracks"].as_array().unwrap().len(), 2, "{room}");
+    drop(guest);
+    until(&stage, "gone", |room| {
+        room["participants"].as_array().unwrap().is_empty()
+    })
+    .await;
+
+    let refused = stage
+        .signalling
+        .admit("assembly", &profile, |_| Err(std::io::Error::other("no socket")));
+    assert!(refused.await.is_err());
+    until(&stage, "gone", |room| {
+        room["participants"].as_array().unwrap().is_empty()
+    })
+    .await;
+    let silent = crate::room::Profile {
+        permissions: Default::default(),
+        ..profile
+    };
+    let refused = stage.signalling.admit("assembly", &silent, |worker| {
+        Ok(vec![transport(worker.open_udp(address)?, Codec::Opus)])
+    });
+    assert!(
+        refused
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("does not allow to publish")
+    );
+    until(&stage, "gone", |room| {
+        room["participants"].as_array().unwrap().is_empty()
+    })
+    .await;
+}
