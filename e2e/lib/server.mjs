@@ -11,7 +11,8 @@ const PROGRAM = process.env.ALTHING_SERVER ?? new URL('../../target/debug/confer
 
 /** A running server; `t` ends it and checks that it ends well. Gives its address, and what it said. */
 export async function startServer(t, { flags = [], key = {} } = {}) {
-  const args = ['--listen', '127.0.0.1:0', '--udp-port', '0', '--tcp-port', '0', ...flags];
+  const free = ['--udp-port', '--tcp-port'].filter((flag) => !flags.includes(flag)).flatMap((flag) => [flag, '0']);
+  const args = [...(flags.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), ...free, ...flags];
   const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
   const lines = [];
   let problem;
@@ -31,24 +32,29 @@ export async function startServer(t, { flags = [], key = {} } = {}) {
     });
   });
   ready.catch(() => {});
-  t.defer(async () => {
+  let stopping;
+  const stop = () => (stopping ??= end());
+  const end = async () => {
     const start = performance.now();
     child.kill('SIGTERM');
     const kill = setTimeout(() => child.kill('SIGKILL'), 5000);
     const { code, signal } = await ended;
     clearTimeout(kill);
+    const took = performance.now() - start;
     t.after(() => {
       check(!problem, `the server panicked: ${problem}`);
       check(code === 0, `the server ended with ${code ?? signal}`);
-      check(performance.now() - start < 3000, 'the server needed more than 3 s to stop');
+      check(took < 3000, `the server needed ${Math.round(took)} ms to stop`);
     });
-  });
+  };
+  t.defer(stop);
   const base = await bounded(ready, 20_000, 'starting the server');
   return {
     base,
     key,
     lines,
     pid: child.pid,
+    stop,
     stats: async () => (await fetch(`${base}/stats`)).json(),
     room: async (room) => (await fetch(`${base}/rooms/${room}`, { headers: bearer(token({ room, identity: 'observer', ...key })) })).json(),
   };

@@ -50,7 +50,7 @@ scenario('network: no UDP', { seconds: 60 }, async (t) => {
   await publish(t, await openChromium(t), server, 'hall', { rewrite: withoutUdp });
   const watcher = await watch(t, await openChromium(t), server, 'hall', { rewrite: withoutUdp });
   const seen = await watcher.observe(8);
-  demand(t, seen, { frames: 160 });
+  demand(t, seen, { frames: 160, late: 250 });
   check(seen.protocol === 'tcp', `the media came by ${seen.protocol}`);
   const { net } = await server.stats();
   check(net.datagrams_in === 0, 'there was UDP');

@@ -10,6 +10,9 @@ const RETRY = [300, 1000, 2000, 4000, 8000];
 /** Sound above this level (0 to 1) counts as speaking. */
 const SPEAKING = 0.02;
 
+/** Widest tile, in pixels of the screen, for which each of the lower encodings is good enough. */
+const LAYERS = [360, 720];
+
 const at = (id) => document.getElementById(id);
 const devices = new Devices();
 let call;
@@ -36,24 +39,27 @@ class Call {
       this.tile = new Tile(at('tiles'), this.name, { own: true });
       this.tile.play(devices.stream);
       this.showOwn();
-      await this.#publish();
-    } else {
-      await this.news.read();
     }
+    if (this.publish && devices.stream.getTracks().length > 0) await this.#publish();
+    else await this.news.read(); // the server's word on the token, before the door closes behind us
     this.news.follow();
   }
 
   async #publish() {
+    const before = this.session;
     const session = new Publisher(`/whip/${encodeURIComponent(this.room)}`, this.token);
     this.session = session;
     session.addEventListener('state', ({ detail }) => {
       if (this.session !== session || this.#closed) return;
       this.tile.say(detail === 'connected' ? '' : detail === 'connecting' ? 'connecting' : 'connecting again');
-      if (detail === 'connected') this.#tries = 0;
+      if (detail === 'connected') {
+        this.#tries = 0;
+        before?.close();
+      }
       if (detail === 'failed') this.#publishAgain();
     });
-    await session.start(devices.stream, {});
-    session.sections = { audio: session.audio, video: session.video };
+    await session.start(devices.stream);
+    for (const kind of ['audio', 'video']) if (session[kind] && !devices.on(kind)) await session.mute(kind, true);
   }
 
   async #publishAgain() {
@@ -73,10 +79,15 @@ class Call {
   /** Sends what the devices give now. */
   async deviceChanged(kind) {
     this.showOwn();
-    if (!this.publish || !this.session || this.#closed) return;
+    if (!this.publish || this.#closed) return;
     const track = devices.track(kind) ?? null;
-    if (this.session[kind]) await this.session.replace(kind, track);
-    else if (track) this.#publishAgain(); // this kind was not there when the session began
+    try {
+      if (!this.session?.[kind]) return track && (await this.#publish()); // this kind was not there when the session began
+      await this.session.replace(kind, track);
+      await this.session.mute(kind, !devices.on(kind));
+    } catch (error) {
+      trouble(explain(error));
+    }
   }
 
   showOwn() {
@@ -127,7 +138,18 @@ class Other {
     this.call = call;
     this.identity = participant.identity;
     this.tile = new Tile(at('tiles'), participant.name || participant.identity);
+    this.sizes = new ResizeObserver(() => this.#fit());
+    this.sizes.observe(this.tile.element);
     this.update(participant);
+  }
+
+  // A small tile needs no large picture: ask for the encoding that fits.
+  #fit() {
+    const width = this.tile.element.clientWidth * devicePixelRatio;
+    const layer = LAYERS.findIndex((widest) => width <= widest);
+    if (this.session?.state !== 'connected' || layer === this.layer || width === 0) return;
+    this.layer = layer;
+    this.session.limit(layer < 0 ? undefined : layer).catch(() => {}); // the picture is larger than it need be: no harm
   }
 
   update(participant) {
@@ -136,11 +158,7 @@ class Other {
     const tracks = participant.tracks ?? [];
     const sends = (kind) => tracks.some((track) => track.kind === kind && !track.muted);
     this.tile.show({ picture: sends('video'), sound: sends('audio') });
-    const kinds = tracks.map((track) => track.kind).sort().join();
-    if (kinds && kinds !== this.kinds) {
-      this.kinds = kinds;
-      this.#watch();
-    }
+    if (tracks.length > 0 && !this.session) this.#watch(); // later tracks come on the same session
   }
 
   async #watch() {
@@ -154,7 +172,11 @@ class Other {
     session.addEventListener('state', ({ detail }) => {
       if (this.session !== session || this.#closed) return;
       this.tile.say(detail === 'connected' ? '' : detail === 'connecting' ? 'connecting' : 'connecting again');
-      if (detail === 'connected') this.#tries = 0;
+      if (detail === 'connected') {
+        this.#tries = 0;
+        this.layer = undefined;
+        this.#fit();
+      }
       if (detail === 'failed') this.#again();
     });
     try {
@@ -182,6 +204,7 @@ class Other {
 
   close() {
     this.#closed = true;
+    this.sizes.disconnect();
     this.session?.close();
     this.tile.remove();
   }
@@ -339,6 +362,7 @@ at('invite').addEventListener('click', async () => {
   }
 });
 addEventListener('pagehide', () => call?.close());
+addEventListener('pageshow', (event) => event.persisted && location.reload()); // kept in memory, but its sessions are closed
 
 const given = new URLSearchParams(location.hash.slice(1));
 at('room').value = given.get('room') ?? claims(given.get('token') ?? '')?.video?.room ?? '';

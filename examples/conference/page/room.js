@@ -9,8 +9,6 @@ const RETRY = [500, 1000, 2000, 4000, 8000];
 export class Room extends EventTarget {
   #token;
   #abort = new AbortController();
-  #asking;
-  #again;
 
   constructor(room, token) {
     super();
@@ -32,7 +30,6 @@ export class Room extends EventTarget {
         const response = await this.#get(`${this.address}/events`, 'text/event-stream');
         tries = 0;
         this.dispatchEvent(new Event('found'));
-        await this.#refresh();
         await this.#drain(response.body);
       } catch (error) {
         if (this.#abort.signal.aborted) return;
@@ -56,7 +53,7 @@ export class Room extends EventTarget {
     return response;
   }
 
-  // Each event means only "look again": one truth, and nothing to miss. EventSource cannot carry the token, so fetch does.
+  // EventSource cannot carry the token, so fetch does. Each event is the whole room: there is nothing to miss.
   async #drain(body) {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
@@ -65,19 +62,9 @@ export class Room extends EventTarget {
       if (done) return;
       const lines = (rest + value).split(/\r?\n/);
       rest = lines.pop();
-      if (lines.some((line) => line.startsWith('data:'))) await this.#refresh();
+      const news = lines.filter((line) => line.startsWith('data:')).pop();
+      if (news) this.#tell('change', JSON.parse(news.slice(5)).participants);
     }
-  }
-
-  async #refresh() {
-    this.#again = true;
-    this.#asking ??= (async () => {
-      while (this.#again && !this.#abort.signal.aborted) {
-        this.#again = false;
-        this.#tell('change', await this.read());
-      }
-    })().finally(() => (this.#asking = undefined));
-    await this.#asking;
   }
 
   #tell(type, detail) {

@@ -154,6 +154,12 @@ export class Publisher extends Session {
   async replace(kind, track) {
     await this[kind]?.sender.replaceTrack(track);
   }
+
+  /** Tells the others that nothing of this kind comes for a while; the server stops forwarding it. */
+  async mute(kind, muted) {
+    if (!this[kind] || !this.resource) return;
+    await this.request(`${this.resource}/mute`, 'POST', 'application/json', JSON.stringify({ kind, muted }));
+  }
 }
 
 /** Receives one participant. */
@@ -173,6 +179,12 @@ export class Watcher extends Session {
     const video = this.pc.addTransceiver('video', { direction: 'recvonly' });
     if (codec) preferCodec(video, RTCRtpReceiver, codec);
     await this.connect();
+  }
+
+  /** Asks for at most this encoding of the picture, 0 the smallest; without a number for the best. */
+  async limit(maxSpatialLayerId) {
+    if (!this.resource) return;
+    await this.request(`${this.resource}/layer`, 'POST', 'application/json', JSON.stringify({ maxSpatialLayerId }));
   }
 }
 
