@@ -253,6 +253,11 @@ impl Forwarder {
         self.timeline.make_room(timestamp, frames, step)
     }
 
+    /// A packet goes out at another media time than [`Self::forward`] said.
+    pub fn note_time(&mut self, now: Instant, timestamp: RtpTime) {
+        self.timeline.note(now, timestamp);
+    }
+
     /// Decides about one packet of the current epoch; `None` when it is not to be sent.
     #[inline]
     pub fn forward(&mut self, now: Instant, meta: &Meta) -> Option<Rewrite> {

@@ -89,10 +89,16 @@ impl Timeline {
     #[inline]
     pub fn map(&mut self, now: Instant, timestamp: RtpTime) -> RtpTime {
         let out = timestamp.plus(self.shift);
+        self.note(now, out);
+        out
+    }
+
+    /// `out` went out, whatever it was mapped to.
+    #[inline]
+    pub fn note(&mut self, now: Instant, out: RtpTime) {
         if self.last.is_none_or(|(last, _)| out.since(last) > 0) {
             self.last = Some((out, now));
         }
-        out
     }
 }
 
