@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod bytes_through;
+mod churn;
 mod hostile;
 mod late_joiner;
 mod layer_switch;

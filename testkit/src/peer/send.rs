@@ -117,6 +117,8 @@ struct EncodingState {
     picture_id: u16,
     tl0_pic_idx: u8,
     active: bool,
+    /// Somebody has reported on the retransmissions.
+    rtx_known: bool,
     history: VecDeque<Sent>,
     stats: SendStats,
 }
@@ -144,6 +146,7 @@ impl Sender {
             picture_id: rng.next_u16() & 0x7fff,
             tl0_pic_idx: u8::try_from(rng.below(256)).unwrap_or(0),
             active: true,
+            rtx_known: false,
             history: VecDeque::new(),
             stats: SendStats::default(),
         });
@@ -226,8 +229,9 @@ impl Sender {
 
     /// Somebody has received our stream: its names need not be sent any more.
     pub fn on_report(&mut self, media: Ssrc) {
-        if let Some(encoding) = self.encodings.iter_mut().find(|e| e.config.stream.ssrc == media) {
-            encoding.stats.reports += 1;
+        for encoding in &mut self.encodings {
+            encoding.stats.reports += u32::from(encoding.config.stream.ssrc == media);
+            encoding.rtx_known |= encoding.config.stream.rtx == Some(media);
         }
     }
 
@@ -335,7 +339,12 @@ impl EncodingState {
     /// Writes `sent`, as a retransmission on the stream `rtx` if there is one.
     fn send(&self, config: &SendConfig, sent: &Sent, rtx: Option<Ssrc>, wire: &mut Wire) {
         let transport_seq = wire.take_transport_seq();
-        let named = self.stats.reports == 0;
+        // The names of a stream are sent until its own SSRC is known to be known (RFC 8852 §3.3).
+        let named = if rtx.is_some() {
+            !self.rtx_known
+        } else {
+            self.stats.reports == 0
+        };
         wire.push(|buf| {
             let (pt, seq, ssrc) = match (rtx, config.codec.rtx) {
                 (Some(ssrc), Some(pt)) => (pt, self.next_rtx_seq, ssrc),
