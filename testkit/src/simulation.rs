@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use althing_media_core::config::{EndpointConfig, EndpointId, LocalAddress, RouterConfig, SubscriptionId, TrackId};
 use althing_media_core::time::NtpTime;
 use althing_media_core::transport::{
-    Certificate, PlainConfig, PlainKeys, Protocol, RemoteDescription, Route, WebRtcConfig,
+    Certificate, LocalDescription, PlainConfig, PlainKeys, Protocol, RemoteDescription, Route, Transport, WebRtcConfig,
 };
 use althing_media_core::{Event, Output, Router};
 
@@ -55,6 +55,9 @@ pub struct Simulation {
 #[derive(Debug)]
 struct Node {
     peer: Peer,
+    /// The peer's own socket.
+    local: SocketAddr,
+    /// The same, as the router sees it: another one behind a translation (NAT).
     address: SocketAddr,
     router: SocketAddr,
     up: Link,
@@ -169,30 +172,15 @@ impl Simulation {
             .add_endpoint(now, config)
             .expect("the router takes the endpoint");
         let offer = peer.local_description().expect("a WebRTC peer has a description");
-        let remote = |ice, ice_lite, fingerprint, setup| RemoteDescription {
-            ice,
-            ice_lite,
-            fingerprint,
-            setup,
-        };
         self.router
-            .set_remote(
-                now,
-                endpoint,
-                &remote(offer.ice, offer.ice_lite, offer.fingerprint, offer.setup),
-            )
+            .set_remote(now, endpoint, &told(&offer))
             .expect("the router takes the offer");
         let answer = self
             .router
             .local_description(endpoint)
             .expect("a WebRTC endpoint has a description");
-        let candidates = answer.candidates;
-        peer.set_remote(
-            now,
-            &remote(answer.ice, answer.ice_lite, answer.fingerprint, answer.setup),
-            &candidates,
-        )
-        .expect("the peer takes the answer");
+        peer.set_remote(now, &told(&answer), &answer.candidates)
+            .expect("the peer takes the answer");
         self.add_node(peer, address, router_socket(), network, endpoint)
     }
 
@@ -219,6 +207,7 @@ impl Simulation {
         self.by_address.insert(address, self.nodes.len());
         self.nodes.push(Node {
             peer,
+            local: address,
             address,
             router,
             up,
@@ -228,6 +217,37 @@ impl Simulation {
             node: self.nodes.len() - 1,
             endpoint,
         }
+    }
+
+    /// The translation in front of a member forgets it: from now on its datagrams come from another address.
+    pub fn rebind(&mut self, member: Member) {
+        let node = &mut self.nodes[member.node];
+        self.by_address.remove(&node.address);
+        node.address.set_port(node.address.port() + 1);
+        self.by_address.insert(node.address, member.node);
+    }
+
+    /// A WebRTC member restarts ICE, and the router answers.
+    ///
+    /// # Panics
+    /// When the member is plain, or either side refuses.
+    pub fn restart_ice(&mut self, member: Member) {
+        let now = self.now();
+        let peer = &mut self.nodes[member.node].peer;
+        let Transport::WebRtc(web_rtc) = peer.transport_mut() else {
+            panic!("a plain peer has no ICE")
+        };
+        web_rtc.restart_ice(now);
+        let offer = peer.local_description().expect("a WebRTC peer has a description");
+        self.router
+            .set_remote(now, member.endpoint, &told(&offer))
+            .expect("the router takes the offer");
+        let answer = self
+            .router
+            .local_description(member.endpoint)
+            .expect("the endpoint is there");
+        peer.set_remote(now, &told(&answer), &answer.candidates)
+            .expect("the peer takes the answer");
     }
 
     /// A member begins to send a track.
@@ -402,7 +422,7 @@ impl Simulation {
         for node in &mut self.nodes {
             let route = Route {
                 protocol: Protocol::Udp,
-                local: node.address,
+                local: node.local,
                 remote: node.router,
             };
             while let Some(mut datagram) = node.down.poll_output(now) {
@@ -455,5 +475,15 @@ impl Simulation {
                 node.peer.handle_timeout(now);
             }
         }
+    }
+}
+
+/// What one side says is what the other is told.
+fn told(local: &LocalDescription) -> RemoteDescription {
+    RemoteDescription {
+        ice: local.ice.clone(),
+        ice_lite: local.ice_lite,
+        fingerprint: local.fingerprint,
+        setup: local.setup,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use althing_media_core::config::LayerTarget;
+use althing_media_core::transport::{PlainKeys, SdesKey, SrtpProfile};
 use althing_testkit::Rng;
 use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
 use althing_testkit::peer::{ReceiveConfig, VideoPattern};
@@ -84,6 +85,39 @@ fn every_packet_of_a_single_stream() {
                 "seed {seed}"
             );
             assert_eq!((got.duplicates, got.empty, got.rtx), (0, 0, 0), "seed {seed}");
+        }
+    }
+}
+
+/// Plain RTP under keys from SDP, each end with a profile of its own choice.
+#[test]
+fn under_every_protection() {
+    let profiles = [
+        SrtpProfile::AeadAes128Gcm,
+        SrtpProfile::AeadAes256Gcm,
+        SrtpProfile::Aes128CmSha1_80,
+    ];
+    for (seed, from) in (0..).zip(profiles) {
+        for to in profiles {
+            let keys = |profile| PlainKeys {
+                local: SdesKey::generate(1, profile),
+                remote: SdesKey::generate(1, profile),
+            };
+            let mut simulation = Simulation::new(seed, certificate());
+            let publisher = simulation.join_plain(home(), Some(&keys(from)));
+            let watcher = simulation.join_plain(home(), Some(&keys(to)));
+            let video = simulation.publish(publisher, camera(None, 1, 1, VideoPattern::default()));
+            let watch = simulation.watch(watcher, video.track, screen(None, 7000));
+            simulation.run_for(ms(2000));
+            come_to_rest(&mut simulation, &[video]);
+            assert_seamless(&simulation, watch, ms(0), seed);
+            let (sent, got) = (simulation.sender(video).stats(0), simulation.receiver(watch).stats());
+            assert_eq!(
+                (got.packets, got.bytes),
+                (sent.packets.into(), sent.octets.into()),
+                "{from:?} {to:?}"
+            );
+            assert_eq!(simulation.peer(watcher).rejected(), 0, "{from:?} {to:?}");
         }
     }
 }

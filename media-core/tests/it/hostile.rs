@@ -179,3 +179,47 @@ fn a_storm_of_requests_is_bounded() {
     come_to_rest(&mut simulation, &[video]);
     assert_seamless(&simulation, watch, ms(0), 3);
 }
+
+/// The same over ICE, DTLS and SRTP: junk under the addresses of those who talk, and from nowhere, from the first
+/// handshake on.
+#[test]
+fn junk_does_not_keep_web_rtc_from_connecting() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let mut simulation = Simulation::new(seed, certificate());
+        let publisher = simulation.join_web_rtc(home(), certificate());
+        let watcher = simulation.join_web_rtc(home(), certificate());
+        let video = simulation.publish(publisher, camera(Some("0"), 1000, 1, small_pattern()));
+        let watch = simulation.watch(watcher, video.track, screen(Some("0"), 7000));
+        let nowhere = Route {
+            remote: ([203, 0, 113, 9], 9).into(),
+            ..simulation.route(publisher)
+        };
+        let routes = [simulation.route(publisher), simulation.route(watcher), nowhere];
+        for _ in 0..600 {
+            let sample: &[u8] = match rng.below(3) {
+                0 => &[
+                    0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0x03, 0xe8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+                ],
+                1 => &[
+                    0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0x1b, 0x58, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+                    16,
+                ],
+                _ => &[
+                    0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+                ],
+            };
+            let datagram = junk(&mut rng, sample);
+            simulation.inject(routes[rng.index(3)], datagram);
+            simulation.run_for(ms(6));
+        }
+        assert!(
+            simulation.peer(publisher).is_connected() && simulation.peer(watcher).is_connected(),
+            "seed {seed}"
+        );
+        come_to_rest(&mut simulation, &[video]);
+        assert_seamless(&simulation, watch, ms(60), seed);
+        assert!(simulation.receiver(watch).viewer().shown().len() > 60, "seed {seed}");
+        assert!(simulation.router.stats().drops.total() > 400, "seed {seed}");
+    }
+}

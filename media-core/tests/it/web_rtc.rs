@@ -5,9 +5,9 @@ use althing_media_core::event::DisconnectReason;
 use althing_media_core::transport::SrtpProfile;
 use althing_testkit::peer::VideoPattern;
 use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
-use althing_testkit::simulation::Simulation;
+use althing_testkit::simulation::{Publication, Simulation, Watch};
 
-use crate::stage::{assert_seamless, certificate, come_to_rest, home, lossy, ms};
+use crate::stage::{assert_seamless, certificate, come_to_rest, home, lossy, ms, small_pattern};
 
 #[test]
 fn connects_and_forwards() {
@@ -101,4 +101,84 @@ fn a_peer_that_vanishes_is_noticed() {
         reason: DisconnectReason::ConsentLost,
     };
     assert!(simulation.events().contains(&lost), "{:?}", simulation.events());
+}
+
+/// A publisher and a watcher, connected, with a picture.
+fn meeting(seed: u64) -> (Simulation, Publication, Watch) {
+    let mut simulation = Simulation::new(seed, certificate());
+    let publisher = simulation.join_web_rtc(home(), certificate());
+    let watcher = simulation.join_web_rtc(home(), certificate());
+    let video = simulation.publish(publisher, camera(Some("0"), 1000, 1, small_pattern()));
+    let watch = simulation.watch(watcher, video.track, screen(Some("0"), 7000));
+    simulation.run_for(ms(3000));
+    assert!(simulation.receiver(watch).viewer().shown().len() > 30, "seed {seed}");
+    (simulation, video, watch)
+}
+
+#[test]
+fn a_peer_that_closes_is_noticed_at_once() {
+    let (mut simulation, video, _) = meeting(3);
+    let now = simulation.now();
+    simulation.peer_mut(video.member).transport_mut().close(now);
+    simulation.run_for(ms(200));
+    let closed = Event::Disconnected {
+        endpoint: video.member.endpoint,
+        reason: DisconnectReason::Closed,
+    };
+    assert!(simulation.events().contains(&closed), "{:?}", simulation.events());
+}
+
+#[test]
+fn an_ice_restart_keeps_the_session() {
+    for seed in 0..10 {
+        let (mut simulation, video, watch) = meeting(seed);
+        for member in [video.member, watch.member] {
+            simulation.restart_ice(member);
+            simulation.run_for(ms(2000));
+        }
+        come_to_rest(&mut simulation, &[video]);
+        assert_seamless(&simulation, watch, ms(60), seed);
+        assert!(
+            simulation.receiver(watch).viewer().longest_freeze() < ms(200),
+            "seed {seed}"
+        );
+        let connected = simulation
+            .events()
+            .iter()
+            .filter(|event| matches!(event, Event::Connected { .. }))
+            .count();
+        assert_eq!(connected, 2, "seed {seed}: once in the life of each");
+        assert!(
+            !simulation
+                .events()
+                .iter()
+                .any(|event| matches!(event, Event::Disconnected { .. }))
+        );
+    }
+}
+
+/// The translation (NAT) in front of a peer forgets it: its next consent check comes from another address, and media
+/// goes there.
+#[test]
+fn another_address_in_the_middle_of_it() {
+    for seed in 0..10 {
+        let (mut simulation, video, watch) = meeting(seed);
+        for member in [video.member, watch.member] {
+            simulation.rebind(member);
+            simulation.run_for(ms(8000));
+        }
+        let before = simulation.receiver(watch).viewer().shown().len();
+        simulation.run_for(ms(1000));
+        let shown = simulation.receiver(watch).viewer().shown().len() - before;
+        assert!(shown > 25, "seed {seed}: {shown} pictures in a second");
+        let moved = |endpoint| {
+            let is =
+                |event: &&Event| matches!(event, Event::RouteChanged { endpoint: known, .. } if *known == endpoint);
+            simulation.events().iter().filter(is).count()
+        };
+        assert!(
+            moved(video.member.endpoint) > 1 && moved(watch.member.endpoint) > 1,
+            "seed {seed}"
+        );
+    }
 }
