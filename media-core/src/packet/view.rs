@@ -14,10 +14,12 @@
 
 use crate::packet::ids::{Pt, Ssrc};
 
-/// Extension elements indexed per packet; a sender with more is beyond every browser and is refused.
+/// Extension elements per packet, so that walking over them has a bound; a sender with more is beyond every browser and
+/// is refused.
 pub const MAX_EXTENSIONS: usize = 16;
 /// The fixed part of the header, in bytes.
 pub const FIXED_HEADER: usize = 12;
+const FIXED_HEADER_U16: u16 = 12;
 
 /// Why bytes are not an RTP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,29 +52,24 @@ pub enum ExtensionForm {
     TwoByte,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Element {
-    id: u8,
-    len: u8,
-    at: u16,
-}
-
-/// Where the parts of one RTP packet lie: offsets only, `Copy`, valid for the bytes that it was parsed from and for
-/// any bytes with the same header (so it is found on the ciphertext and used on the plaintext).
+/// Where the parts of one RTP packet lie: offsets only, 32 bytes, `Copy`, valid for the bytes that it was parsed from
+/// and for any bytes with the same header (so it is found on the ciphertext and used on the plaintext).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
+    index: Index,
+    /// Where the extension elements start; they end where the payload starts.
+    block: u16,
     payload: u16,
     end: u16,
     form: ExtensionForm,
     count: u8,
-    elements: [Element; MAX_EXTENSIONS],
 }
 
 impl Layout {
     /// Reads the header of `packet`; trailing padding is left to [`Self::trim_padding`], because SRTP encrypts its
     /// count.
     ///
-    /// About 10 ns with four extensions; no allocation.
+    /// About 13 ns with four extensions, 2 ns without; no allocation.
     ///
     /// # Errors
     /// [`ParseError`] when the header is not whole and valid.
@@ -87,95 +84,96 @@ impl Layout {
         if fixed[0] >> 6 != 2 {
             return Err(ParseError::Version);
         }
-        let block = FIXED_HEADER + usize::from(fixed[0] & 0x0f) * 4;
+        let payload = FIXED_HEADER_U16 + u16::from(fixed[0] & 0x0f) * 4;
+        if payload > end {
+            return Err(ParseError::Truncated);
+        }
         let mut layout = Self {
-            payload: 0,
+            index: Index::default(),
+            block: payload,
+            payload,
             end,
             form: ExtensionForm::None,
             count: 0,
-            elements: [Element::default(); MAX_EXTENSIONS],
         };
-        let payload = if fixed[0] & 0x10 == 0 {
-            block
-        } else {
-            layout.parse_block(packet, block)?
-        };
-        if payload > packet.len() {
-            return Err(ParseError::Truncated);
+        if fixed[0] & 0x10 != 0 {
+            layout.read_block(packet)?;
         }
-        layout.payload = u16::try_from(payload).map_err(|_| ParseError::TooLong)?;
         Ok(layout)
     }
 
-    /// Indexes the extension block that starts at `at`; returns where the payload starts.
+    /// Checks and indexes the extension block behind the CSRCs.
     #[inline]
-    fn parse_block(&mut self, packet: &[u8], at: usize) -> Result<usize, ParseError> {
+    fn read_block(&mut self, packet: &[u8]) -> Result<(), ParseError> {
+        let at = usize::from(self.block);
         let Some(&[profile0, profile1, words0, words1]) = packet.get(at..).and_then(|rest| rest.first_chunk::<4>())
         else {
             return Err(ParseError::Truncated);
         };
         let start = at + 4;
         let end = start + usize::from(u16::from_be_bytes([words0, words1])) * 4;
-        let Some(block) = packet.get(..end) else {
+        let Some(block) = packet.get(start..end) else {
             return Err(ParseError::Truncated);
         };
+        self.block = u16::try_from(start).map_err(|_| ParseError::TooLong)?;
+        self.payload = u16::try_from(end).map_err(|_| ParseError::TooLong)?;
         match (profile0, profile1) {
-            (0xbe, 0xde) => self.index_one_byte(block, start)?,
-            (0x10, 0x00..=0x0f) => self.index_two_byte(block, start)?,
-            _ => {}
+            (0xbe, 0xde) => self.read_one_byte(block),
+            (0x10, 0x00..=0x0f) => self.read_two_byte(block),
+            _ => Ok(()),
         }
-        Ok(end)
     }
 
     #[inline]
-    fn index_one_byte(&mut self, block: &[u8], mut at: usize) -> Result<(), ParseError> {
+    fn read_one_byte(&mut self, block: &[u8]) -> Result<(), ParseError> {
         self.form = ExtensionForm::OneByte;
+        let (mut at, mut count, mut index) = (0, 0, Index::default());
         while let Some(&head) = block.get(at) {
-            match head >> 4 {
-                // A whole zero byte is padding; id 0 with a length must be skipped as padding with that length.
-                0 => at += 1 + usize::from(head & 0x0f),
-                15 => break,
-                id => {
-                    let len = (head & 0x0f) + 1;
-                    self.push(id, len, at + 1, block.len())?;
-                    at += 1 + usize::from(len);
-                }
+            at += 1;
+            match head {
+                0 => continue,
+                // Id 15, and id 0 with a length, end the elements (RFC 8285 §4.2).
+                1..0x10 | 0xf0.. => break,
+                _ => {}
             }
+            index.put(head >> 4, at);
+            at += usize::from(head & 0x0f) + 1;
+            count += 1;
         }
-        Ok(())
+        self.close(block, at, count, index)
     }
 
     #[inline]
-    fn index_two_byte(&mut self, block: &[u8], mut at: usize) -> Result<(), ParseError> {
+    fn read_two_byte(&mut self, block: &[u8]) -> Result<(), ParseError> {
         self.form = ExtensionForm::TwoByte;
+        let (mut at, mut count, mut index) = (0, 0, Index::default());
         while let Some(&id) = block.get(at) {
+            at += 1;
             if id == 0 {
-                at += 1;
                 continue;
             }
-            let Some(&len) = block.get(at + 1) else {
+            let Some(&len) = block.get(at) else {
                 return Err(ParseError::Extension);
             };
-            self.push(id, len, at + 2, block.len())?;
-            at += 2 + usize::from(len);
+            at += 1;
+            index.put(id, at);
+            at += usize::from(len);
+            count += 1;
         }
-        Ok(())
+        self.close(block, at, count, index)
     }
 
     #[inline]
-    fn push(&mut self, id: u8, len: u8, at: usize, end: usize) -> Result<(), ParseError> {
-        if at + usize::from(len) > end {
+    fn close(&mut self, block: &[u8], at: usize, count: usize, mut index: Index) -> Result<(), ParseError> {
+        if at > block.len() {
             return Err(ParseError::Extension);
         }
-        let Some(slot) = self.elements.get_mut(usize::from(self.count)) else {
+        if count > MAX_EXTENSIONS {
             return Err(ParseError::TooManyExtensions);
-        };
-        *slot = Element {
-            id,
-            len,
-            at: u16::try_from(at).map_err(|_| ParseError::TooLong)?,
-        };
-        self.count += 1;
+        }
+        self.count = u8::try_from(count).map_err(|_| ParseError::TooManyExtensions)?;
+        index.partial |= block.len() > usize::from(u8::MAX);
+        self.index = index;
         Ok(())
     }
 
@@ -315,27 +313,34 @@ impl<'a> RtpView<'a> {
         (0..count).map(move |i| Ssrc(view.word(FIXED_HEADER + i * 4)))
     }
 
-    /// The first element with this extension id.
+    /// The first element with this extension id. About 1 ns; some ns in packets that no browser sends (an id twice,
+    /// ids above 15, more than 255 bytes of extensions).
     #[must_use]
     #[inline]
     pub fn extension(&self, id: u8) -> Option<&'a [u8]> {
-        let element = self.layout.elements[..usize::from(self.layout.count)]
-            .iter()
-            .find(|e| e.id == id)?;
-        let at = usize::from(element.at);
-        self.bytes.get(at..at + usize::from(element.len))
+        if self.layout.index.partial {
+            return self
+                .extensions()
+                .find(|(known, _)| *known == id)
+                .map(|(_, element)| element);
+        }
+        let at = usize::from(self.layout.block) + self.layout.index.of(id)?;
+        let head = self.byte(at.wrapping_sub(1));
+        let len = match self.layout.form {
+            ExtensionForm::OneByte => usize::from(head & 0x0f) + 1,
+            _ => usize::from(head),
+        };
+        self.bytes.get(at..at + len)
     }
 
     /// All extension elements, in the order of the wire: id and bytes.
     #[inline]
-    pub fn extensions(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a, '_> {
-        let bytes = self.bytes;
-        self.layout.elements[..usize::from(self.layout.count)]
-            .iter()
-            .filter_map(move |element| {
-                let at = usize::from(element.at);
-                Some((element.id, bytes.get(at..at + usize::from(element.len))?))
-            })
+    pub fn extensions(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
+        let block = usize::from(self.layout.block)..usize::from(self.layout.payload);
+        Elements {
+            block: self.bytes.get(block).unwrap_or_default(),
+            form: self.layout.form,
+        }
     }
 
     /// The payload without padding.
@@ -350,5 +355,83 @@ impl<'a> RtpView<'a> {
     #[must_use]
     pub fn padding(&self) -> usize {
         self.bytes.len().saturating_sub(self.layout.payload_end())
+    }
+}
+
+/// Where the element of each id up to 15 lies in its block: one byte each, 0 for "not there".
+///
+/// Two integers and not an array: they stay in registers while they grow, and a copy right after does not wait for
+/// narrow stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Index {
+    /// Ids 0 to 7, then ids 8 to 15.
+    places: [u64; 2],
+    /// Some element is not in `places`, or they are wrong: look at the block itself.
+    partial: bool,
+}
+
+impl Index {
+    #[inline]
+    fn put(&mut self, id: u8, at: usize) {
+        let (shift, place) = (Self::shift(id), at as u64);
+        match id {
+            0..8 => {
+                self.partial |= self.places[0] >> shift & 0xff != 0;
+                self.places[0] |= place << shift;
+            }
+            8..16 => {
+                self.partial |= self.places[1] >> shift & 0xff != 0;
+                self.places[1] |= place << shift;
+            }
+            _ => self.partial = true,
+        }
+    }
+
+    #[inline]
+    fn of(&self, id: u8) -> Option<usize> {
+        let half = self.places.get(usize::from(id >> 3))?;
+        Some(usize::from((half >> Self::shift(id)).to_le_bytes()[0])).filter(|at| *at != 0)
+    }
+
+    #[inline]
+    fn shift(id: u8) -> u32 {
+        u32::from(id & 7) * 8
+    }
+}
+
+/// Walks over extension elements that were checked; over other bytes it ends early.
+#[derive(Debug, Clone)]
+struct Elements<'a> {
+    block: &'a [u8],
+    form: ExtensionForm,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = (u8, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (head, rest) = loop {
+            let (&head, rest) = self.block.split_first()?;
+            if head != 0 {
+                break (head, rest);
+            }
+            self.block = rest;
+        };
+        let (id, len, rest) = match self.form {
+            ExtensionForm::None => return None,
+            ExtensionForm::OneByte => (head >> 4, (head & 0x0f) + 1, rest),
+            ExtensionForm::TwoByte => {
+                let (&len, rest) = rest.split_first()?;
+                (head, len, rest)
+            }
+        };
+        if self.form == ExtensionForm::OneByte && matches!(id, 0 | 15) {
+            self.block = &[];
+            return None;
+        }
+        let (element, rest) = rest.split_at_checked(usize::from(len))?;
+        self.block = rest;
+        Some((id, element))
     }
 }
