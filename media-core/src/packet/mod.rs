@@ -31,3 +31,6 @@ pub use seq::{SeqExtender, SeqNo};
 pub use shared::Packet;
 pub use view::{Layout, ParseError, RtpView};
 pub use write::RtpWriter;
+
+#[cfg(test)]
+mod tests;

@@ -96,14 +96,13 @@ impl<'a> RtpWriter<'a> {
         if self.header != 0 {
             return;
         }
-        if let Some(block) = self.block {
+        // When the buffer was too small already, the block may not even have its head.
+        if let Some(block) = self.block.filter(|_| self.fits) {
             let used = self.at - block - 4;
             self.put(&[0; 3][..used.next_multiple_of(4) - used]);
             let words = u16::try_from((self.at - block - 4) / 4).unwrap_or(0);
-            if self.fits {
-                self.buffer[block + 2..block + 4].copy_from_slice(&words.to_be_bytes());
-                self.buffer[0] |= 0x10;
-            }
+            self.buffer[block + 2..block + 4].copy_from_slice(&words.to_be_bytes());
+            self.buffer[0] |= 0x10;
         }
         self.header = self.at;
     }
