@@ -6,6 +6,8 @@ pub mod config;
 pub mod endpoint;
 pub mod event;
 pub mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod packet;
 pub mod payload;
 pub mod receive;

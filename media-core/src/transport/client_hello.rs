@@ -32,13 +32,13 @@ const GCM: std::ops::RangeInclusive<u16> = 7..=8;
 
 /// The datagrams of a peer's first flight, until they make a whole hello. Bounded by [`MAX_DATAGRAMS`].
 #[derive(Debug, Default)]
-pub(super) struct FirstFlight {
+pub(crate) struct FirstFlight {
     datagrams: Vec<Vec<u8>>,
 }
 
 /// What to do with the first flight.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The datagram holds no part of a ClientHello: drop it.
     NotHello,
     /// The hello is not whole.
@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 
 impl FirstFlight {
     /// Takes the next datagram.
-    pub(super) fn push(&mut self, datagram: &[u8]) -> Verdict {
+    pub(crate) fn push(&mut self, datagram: &[u8]) -> Verdict {
         if datagram.len() > MAX_DATAGRAM || fragments(datagram).next().is_none() {
             return Verdict::NotHello;
         }

@@ -16,7 +16,7 @@
 
 pub mod candidate;
 pub mod certificate;
-mod client_hello;
+pub(crate) mod client_hello;
 pub mod description;
 mod dtls;
 mod ice;

@@ -1,0 +1,95 @@
+//! Payload formats: any bytes, and patches that change the numbers and nothing else.
+
+use super::choices::Choices;
+use crate::payload::dependency_descriptor::{self as dd, DependencyState};
+use crate::payload::picture_id::MAX_PREFIX;
+use crate::payload::{Codec, Info, Patch, peek, peek_with_descriptor};
+
+/// Looks at `data` as a payload of `codec`, and writes other numbers into it.
+fn payload(codec: Codec, data: &[u8]) -> Info {
+    let info = peek(codec, data);
+    assert!(!data.is_empty() || info == Info::default());
+    let patch = Patch {
+        picture_id: 0x7abc,
+        tl0_pic_idx: 0x5a,
+    };
+    let mut out = [0; MAX_PREFIX];
+    let len = info.ids.write_patched(data, patch, &mut out);
+    assert!(len <= MAX_PREFIX && len <= data.len());
+    if len > 0 {
+        let mut patched = data.to_vec();
+        patched[..len].copy_from_slice(&out[..len]);
+        let again = peek(codec, &patched);
+        let long = info.ids.picture_id().is_some_and(|id| id.bits() == 15);
+        let expected = info.ids.picture_id().map(|_| if long { 0x7abc } else { 0x3c });
+        assert_eq!(again.ids.picture_id().map(|id| id.value()), expected);
+        assert_eq!(again.ids.tl0_pic_idx(), info.ids.tl0_pic_idx().map(|_| 0x5a));
+        // All else is as it was.
+        assert_eq!(Info { ids: info.ids, ..again }, info);
+    }
+    info
+}
+
+/// VP8 (RFC 7741).
+pub fn vp8(data: &[u8]) {
+    payload(Codec::Vp8, data);
+}
+
+/// VP9 (RFC 9628).
+pub fn vp9(data: &[u8]) {
+    payload(Codec::Vp9, data);
+    if let Some(descriptor) = crate::payload::vp9::Descriptor::parse(data) {
+        assert!(descriptor.wire_len(data).is_none_or(|len| len <= data.len()));
+    }
+}
+
+/// H.264 (RFC 6184).
+pub fn h264(data: &[u8]) {
+    payload(Codec::H264, data);
+}
+
+/// AV1.
+pub fn av1(data: &[u8]) {
+    payload(Codec::Av1, data);
+    if let Some(header) = crate::payload::av1::Header::parse(data) {
+        let _ = (
+            header.may_start_frame(),
+            header.starts_keyframe(),
+            header.has_sequence_header(),
+        );
+    }
+}
+
+/// Opus (RFC 6716 §3).
+pub fn opus(data: &[u8]) {
+    payload(Codec::Opus, data);
+    let _ = (crate::payload::opus::duration(data), crate::payload::opus::is_dtx(data));
+}
+
+/// A series of descriptors of one stream, each with its length in front.
+pub fn dependency_descriptor(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let mut state = DependencyState::new();
+    while !choices.is_empty() {
+        let element = choices.short();
+        if let Some(frame) = state.read(element) {
+            let structure = state.structure().expect("a frame needs a structure");
+            assert!(structure.template(structure.template_id_offset()).is_some());
+            for target in 0..32 {
+                let _ = (
+                    frame.is_in(target),
+                    frame.indications.of(target),
+                    structure.protected_by(target),
+                );
+            }
+            assert!(frame.references.iter().all(|back| back > 0));
+            let best = structure.best_target(frame.info.spatial, frame.info.temporal, state.active_targets());
+            assert!(best.is_none_or(|target| target < structure.decode_targets()));
+        }
+        let info = peek_with_descriptor(Codec::Av1, &[0x10], Some(element), &mut state);
+        assert!(info.temporal < 8 && info.spatial < 8);
+        let mut changed = element.to_vec();
+        dd::set_frame_number(&mut changed, 0x1234);
+        assert!(dd::frame_number(&changed).is_none_or(|number| number == 0x1234));
+    }
+}
