@@ -43,8 +43,14 @@ impl FanOut {
         );
         let publisher = plain(1, None);
         let (local, remote) = (publisher.local, publisher.remote.expect("set"));
-        let publisher = router.add_endpoint(now, EndpointConfig::Plain(publisher)).expect("room");
-        let vp8 = vec![CodecParams { codec: Codec::Vp8, pt: Pt::new(96), rtx: None }];
+        let publisher = router
+            .add_endpoint(now, EndpointConfig::Plain(publisher))
+            .expect("room");
+        let vp8 = vec![CodecParams {
+            codec: Codec::Vp8,
+            pt: Pt::new(96),
+            rtx: None,
+        }];
         let track = TrackConfig {
             mid: None,
             kind: MediaKind::Video,
@@ -62,7 +68,10 @@ impl FanOut {
             let config = SubscriptionConfig {
                 mid: None,
                 kind: MediaKind::Video,
-                stream: StreamIds { ssrc: Ssrc(u32::from(n) + 1), rtx: Some(Ssrc(100_000 + u32::from(n))) },
+                stream: StreamIds {
+                    ssrc: Ssrc(u32::from(n) + 1),
+                    rtx: Some(Ssrc(100_000 + u32::from(n))),
+                },
                 cname: "bench".to_owned(),
                 codecs: vp8.clone(),
                 extensions: ExtensionMap::new(),
@@ -72,8 +81,19 @@ impl FanOut {
             let subscription = router.subscribe(now, endpoint, config).expect("room");
             router.set_source(now, subscription, Some(track));
         }
-        let route = Route { protocol: Protocol::Udp, local, remote };
-        let mut bench = Self { router, route, now, seq: 0, datagram: [0; PACKET], arena: vec![0; 1500 * 1100] };
+        let route = Route {
+            protocol: Protocol::Udp,
+            local,
+            remote,
+        };
+        let mut bench = Self {
+            router,
+            route,
+            now,
+            seq: 0,
+            datagram: [0; PACKET],
+            arena: vec![0; 1500 * 1100],
+        };
         bench.packet(true);
         assert_eq!(bench.poll(), usize::from(subscribers), "everybody got the keyframe");
         bench
@@ -118,7 +138,12 @@ fn plain(n: u16, profile: Option<SrtpProfile>) -> PlainConfig {
         let (local, remote) = (SdesKey::generate(1, profile), SdesKey::generate(1, profile));
         Box::new(PlainKeys { local, remote })
     });
-    PlainConfig { local: address(10_000 + n), remote: Some(address(30_000 + n)), rtcp: None, keys }
+    PlainConfig {
+        local: address(10_000 + n),
+        remote: Some(address(30_000 + n)),
+        rtcp: None,
+        keys,
+    }
 }
 
 /// The floor: a copy of 1200 bytes and AES-128-GCM of 1188 in place, N keys in turn.
@@ -141,7 +166,9 @@ fn raw(c: &mut Criterion) {
                     slot[..PACKET].copy_from_slice(&source);
                     let (header, payload) = slot[..PACKET].split_at_mut(12);
                     let nonce = Nonce::assume_unique_for_key(nonce);
-                    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&*header), payload).expect("short");
+                    let tag = key
+                        .seal_in_place_separate_tag(nonce, Aad::from(&*header), payload)
+                        .expect("short");
                     slot[PACKET..PACKET + 16].copy_from_slice(tag.as_ref());
                 }
                 black_box(&mut arena);

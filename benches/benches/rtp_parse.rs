@@ -31,11 +31,20 @@ fn parse(criterion: &mut Criterion) {
         ("4 one-byte extensions", packet(4, false)),
         ("4 two-byte extensions", packet(4, true)),
     ] {
-        group.bench_function(format!("layout, {name}"), |bench| bench.iter(|| Layout::parse(black_box(&packet))));
+        group.bench_function(format!("layout, {name}"), |bench| {
+            bench.iter(|| Layout::parse(black_box(&packet)))
+        });
         group.bench_function(format!("view and six fields, {name}"), |bench| {
             bench.iter(|| {
                 let view = RtpView::parse(black_box(&packet)).expect("valid");
-                (view.seq(), view.timestamp(), view.ssrc(), view.marker(), view.extension(3), view.payload().len())
+                (
+                    view.seq(),
+                    view.timestamp(),
+                    view.ssrc(),
+                    view.marker(),
+                    view.extension(3),
+                    view.payload().len(),
+                )
             });
         });
         let shared = Bytes::from(packet);

@@ -51,12 +51,18 @@ enum Flavour {
 impl Flavour {
     /// What this machine can do, the best first.
     fn possible() -> Vec<Self> {
-        let cpp = ["c++", "g++", "clang++"].iter().any(|compiler| answers(compiler, &["--version"]));
+        let cpp = ["c++", "g++", "clang++"]
+            .iter()
+            .any(|compiler| answers(compiler, &["--version"]));
         let nightly = answers("cargo", &["+nightly", "--version"]);
-        [(Self::Sanitized, cpp && nightly), (Self::Guided, cpp), (Self::Blind, true)]
-            .into_iter()
-            .filter_map(|(flavour, possible)| possible.then_some(flavour))
-            .collect()
+        [
+            (Self::Sanitized, cpp && nightly),
+            (Self::Guided, cpp),
+            (Self::Blind, true),
+        ]
+        .into_iter()
+        .filter_map(|(flavour, possible)| possible.then_some(flavour))
+        .collect()
     }
 
     fn describe(self) -> &'static str {
@@ -137,14 +143,21 @@ pub(crate) fn run(seconds: u64) -> Result<(), String> {
                     };
                     if let Err(problem) = run_target(&programs, target, seconds) {
                         println!("fuzz {target}: {problem}");
-                        failed.lock().into_iter().for_each(|mut failed| failed.push(target.clone()));
+                        failed
+                            .lock()
+                            .into_iter()
+                            .for_each(|mut failed| failed.push(target.clone()));
                     }
                 }
             });
         }
     });
     let failed = failed.into_inner().unwrap_or_default();
-    println!("fuzz result: {} passed; {} failed", targets.len() - failed.len(), failed.len());
+    println!(
+        "fuzz result: {} passed; {} failed",
+        targets.len() - failed.len(),
+        failed.len()
+    );
     if failed.is_empty() {
         Ok(())
     } else {
@@ -224,7 +237,9 @@ fn targets() -> io::Result<Vec<String>> {
 fn host() -> Option<String> {
     let output = Command::new("rustc").arg("-vV").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)
+    text.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -237,7 +252,10 @@ mod tests {
         let targets = targets().unwrap();
         assert!(targets.len() > 15);
         for target in targets {
-            assert!(manifest.contains(&format!("name = \"{target}\"")), "{target} is not in fuzz/Cargo.toml");
+            assert!(
+                manifest.contains(&format!("name = \"{target}\"")),
+                "{target} is not in fuzz/Cargo.toml"
+            );
             let seeds = fs::read_dir(folder().join("seeds").join(&target)).map_or(0, Iterator::count);
             assert!(seeds > 0, "{target} has no seeds");
         }

@@ -8,12 +8,14 @@
     reason = "talking to the person at the terminal is this program's job"
 )]
 
+mod fuzz;
 mod process;
 mod setup;
 mod steps;
 mod test;
 mod workspace;
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +50,12 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Build all fuzz targets and run each for some seconds.
+    Fuzz {
+        /// Seconds per target.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// Install what the tests need: browsers, ffmpeg, Node, Python, and their packages.
     Setup,
 }
@@ -58,13 +66,19 @@ fn main() -> ExitCode {
         Command::Test { only, .. } => test::run(&only),
         Command::E2e { words } => test::browsers(&words),
         Command::Bench { arguments } => test::bench(&arguments),
-        Command::Setup => match setup::install() {
-            Ok(()) => true,
-            Err(problem) => {
-                println!("{problem}");
-                false
-            }
-        },
+        Command::Fuzz { seconds } => succeeded(fuzz::run(seconds)),
+        Command::Setup => succeeded(setup::install()),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tells what went wrong.
+fn succeeded(outcome: Result<(), impl Display>) -> bool {
+    match outcome {
+        Ok(()) => true,
+        Err(problem) => {
+            println!("{problem}");
+            false
+        }
+    }
 }

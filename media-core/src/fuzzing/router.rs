@@ -415,7 +415,7 @@ pub fn handshake(data: &[u8]) {
         let description = RemoteDescription {
             ice: theirs.ice.clone(),
             ice_lite: theirs.ice_lite,
-            fingerprint: theirs.fingerprint.clone(),
+            fingerprint: theirs.fingerprint,
             setup: theirs.setup,
         };
         routers[side]

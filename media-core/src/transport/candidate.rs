@@ -83,7 +83,11 @@ impl FromStr for Candidate {
         if text.len() > MAX_CANDIDATE {
             return Err(Malformed);
         }
-        let text = text.trim();
+        // Anything else would come back to the peer, or into a log, as it is.
+        if !text.bytes().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
+            return Err(Malformed);
+        }
+        let text = text.trim_ascii();
         let text = text.strip_prefix("a=").unwrap_or(text);
         let mut words = text
             .strip_prefix("candidate:")
@@ -324,6 +328,10 @@ mod tests {
                 CandidateError::Transport,
             ),
             ("candidate:1 1 tcp 1 192.0.2.1 5000 typ host", CandidateError::Malformed),
+            (
+                "candidate:1 1 udp 1 192.0.2.1 5000 typ host ufrag abcd\u{b}",
+                CandidateError::Malformed,
+            ),
             (
                 "candidate:1 1 udp 1 192.0.2.1 50000000 typ host",
                 CandidateError::Malformed,
