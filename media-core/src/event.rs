@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::config::{EndpointId, SubscriptionId, TrackId};
-use crate::transport::{Protocol, Route, SrtpProfile};
+use crate::transport::{DataChannelConfig, DataChannelId, DataKind, Protocol, Route, SrtpProfile};
 
 /// One answer of `poll_output`. Poll until `Timeout`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,42 @@ pub enum Event {
         subscription: SubscriptionId,
         /// Spatial layer, 0 the lowest.
         spatial: u8,
+    },
+    /// A data channel can be used: the peer has made it, or has learnt of one of ours.
+    DataChannelOpened {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Which.
+        channel: DataChannelId,
+        /// Label, protocol, and how messages are sent.
+        config: Box<DataChannelConfig>,
+        /// The peer has made it.
+        by_peer: bool,
+    },
+    /// A whole message has come. What is not polled for is not taken from the peer for long.
+    DataReceived {
+        /// From whom.
+        endpoint: EndpointId,
+        /// Where.
+        channel: DataChannelId,
+        /// Text (said to be UTF-8, not checked) or binary.
+        kind: DataKind,
+        /// The message; may be empty.
+        data: Bytes,
+    },
+    /// After a message was refused because too much waited for the peer: there is room again.
+    DataWritable {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Which.
+        channel: DataChannelId,
+    },
+    /// A data channel is gone. [`Event::Disconnected`] ends all of an endpoint without this.
+    DataChannelClosed {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Which.
+        channel: DataChannelId,
     },
 }
 

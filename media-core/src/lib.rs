@@ -28,3 +28,4 @@ pub use payload::{Codec, MediaKind};
 pub use router::{Router, UsageError};
 pub use stats::DropReason;
 pub use time::{NtpTime, RtpTime};
+pub use transport::{DataChannelConfig, DataChannelId, DataKind, Reliability, SendDataError};

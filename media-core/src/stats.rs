@@ -30,10 +30,12 @@ pub enum DropReason {
     Muted,
     /// Longer than the buffers for one datagram.
     TooLong,
+    /// SCTP that is damaged or belongs to no association, or a message that belongs to no data channel.
+    DataRejected,
 }
 
 /// How many reasons there are.
-pub const DROP_REASONS: usize = 13;
+pub const DROP_REASONS: usize = 14;
 
 /// One counter for each [`DropReason`]; fixed size, no allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,8 +69,8 @@ mod tests {
     #[test]
     fn the_last_reason_has_a_counter() {
         let mut drops = Drops::default();
-        drops.count(DropReason::TooLong);
-        assert_eq!(DropReason::TooLong as usize + 1, DROP_REASONS);
-        assert_eq!((drops.of(DropReason::TooLong), drops.total()), (1, 1));
+        drops.count(DropReason::DataRejected);
+        assert_eq!(DropReason::DataRejected as usize + 1, DROP_REASONS);
+        assert_eq!((drops.of(DropReason::DataRejected), drops.total()), (1, 1));
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  handle_datagram ─► input    demux, open, find the stream ─► receive ─► forward ─► notes in send queues
 //!  handle_timeout  ─► timers   transports, NACK, reports due
-//!  commands        ─► control  endpoints, tracks, subscriptions, layers
+//!  commands        ─► control  endpoints, tracks, subscriptions, layers; data  channels and messages
 //!  poll_output     ◄─ output   endpoint by endpoint: transport, feedback, notes ─► datagrams, events, next deadline
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! [`Router::poll_output`] until [`Output::Timeout`] after each call or batch of calls.
 
 mod control;
+mod data;
 mod feedback;
 mod input;
 mod output;

@@ -86,6 +86,7 @@ impl Router {
             self.forget_endpoint(key);
             return;
         }
+        self.tell_data(key);
         self.schedule(now, key);
     }
 

@@ -7,15 +7,14 @@
 //!         2  handshake: certificate checked when it comes, keys when both ends have finished
 //! client  1  start, when ICE has a path
 //!         2  the same
-//! both    3  running: nothing but the peer's close_notify is expected
+//! both    3  running: application data (SCTP for data channels) both ways, until a close_notify
 //!         4  over
 //! ```
-//!
-//! Application data (SCTP for data channels) arrives in [`Dtls::drain`] and is dropped there: the place to hand it on.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use bytes::Bytes;
 use dimpl::{Output, ProtocolVersion};
 
 use crate::stats::DropReason;
@@ -26,6 +25,8 @@ use crate::transport::{DtlsVersion, Fingerprint, SrtpProfile};
 
 /// Datagrams of ours that wait to be sent; a flight has about three. More are dropped, the timer repeats them.
 const MAX_WAITING: usize = 16;
+/// Packets of application data in one datagram that are looked at; no peer packs two into one.
+const MAX_RECEIVED: usize = 16;
 /// Largest output of dimpl: a certificate, or a record, in bytes.
 const SCRATCH: usize = 4096;
 
@@ -37,6 +38,8 @@ pub(super) struct Dtls {
     highest: DtlsVersion,
     fingerprint: Fingerprint,
     waiting: VecDeque<Vec<u8>>,
+    /// Application data of the peer.
+    received: VecDeque<Bytes>,
     deadline: Option<Instant>,
     version: Option<DtlsVersion>,
 }
@@ -91,6 +94,7 @@ impl Dtls {
             highest,
             fingerprint: peer,
             waiting: VecDeque::new(),
+            received: VecDeque::new(),
             deadline: None,
             version: None,
         }
@@ -172,6 +176,22 @@ impl Dtls {
         }
     }
 
+    /// Application data of the peer, from the datagrams handled so far.
+    pub(super) fn receive(&mut self) -> Option<Bytes> {
+        self.received.pop_front()
+    }
+
+    /// Encrypts application data: one datagram, in the queue. Lost when there is no session, or no room.
+    pub(super) fn send(&mut self, now: Instant, data: &[u8]) -> Option<DtlsEvent> {
+        let State::Running(engine) = &mut self.state else {
+            return None;
+        };
+        let result = engine
+            .handle_timeout(now)
+            .and_then(|()| engine.send_application_data(data).map(|_| ()));
+        self.after(result)
+    }
+
     /// Says close_notify when there is a session, and is over.
     pub(super) fn close(&mut self, now: Instant) {
         if let State::Running(engine) = &mut self.state
@@ -186,6 +206,7 @@ impl Dtls {
     fn end(&mut self) {
         self.state = State::Over;
         self.deadline = None;
+        self.received = VecDeque::new();
     }
 
     fn engine(&self, now: Instant, highest: DtlsVersion) -> dimpl::Dtls {
@@ -261,6 +282,12 @@ impl Dtls {
                 Output::Connected => {
                     if let Some((_, _, finished, _)) = &mut handshake {
                         **finished = true;
+                    }
+                }
+                Output::ApplicationData(data) if self.received.len() < MAX_RECEIVED => {
+                    let trusted = handshake.is_none_or(|(_, verified, ..)| *verified);
+                    if trusted {
+                        self.received.push_back(Bytes::copy_from_slice(data));
                     }
                 }
                 Output::CloseNotify => ended = ended.or(Some(DtlsEvent::Closed)),

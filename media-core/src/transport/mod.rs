@@ -10,8 +10,9 @@
 //! | `client_hello` | which version of DTLS gives media the cheap cipher |
 //! | `dtls` | the handshake that gives both ends their keys |
 //! | [`srtp`] | protection of packets |
+//! | [`sctp`] | data channels |
 //! | [`sdes`] | SRTP keys in SDP |
-//! | [`webrtc`] | ICE, DTLS and SRTP put together |
+//! | [`webrtc`] | ICE, DTLS, SRTP and SCTP put together |
 //! | [`plain`] | RTP on a socket of its own |
 
 pub mod candidate;
@@ -21,6 +22,7 @@ pub mod description;
 mod dtls;
 mod ice;
 pub mod plain;
+pub mod sctp;
 pub mod sdes;
 pub mod srtp;
 pub mod stun;
@@ -41,6 +43,7 @@ pub use description::{
     Fingerprint, FingerprintHash, IceCreds, LocalDescription, RemoteDescription, RemoteError, Setup,
 };
 pub use plain::{Plain, PlainConfig, PlainKeys, PlainRtcp};
+pub use sctp::{DataChannelConfig, DataChannelId, DataEvent, DataKind, OpenDataError, Reliability, SendDataError};
 pub use sdes::{SdesError, SdesKey};
 pub use webrtc::{IceRole, WebRtc, WebRtcConfig};
 
@@ -200,9 +203,9 @@ impl Transport {
     }
 
     /// Writes the next STUN or DTLS datagram into `buf` (at least 1500 bytes); poll until `None`.
-    pub fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         match self {
-            Self::WebRtc(webrtc) => webrtc.poll_transmit(buf),
+            Self::WebRtc(webrtc) => webrtc.poll_transmit(now, buf),
             Self::Plain(_) => None,
         }
     }
@@ -212,6 +215,66 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.poll_event(),
             Self::Plain(plain) => plain.poll_event(),
+        }
+    }
+
+    /// Makes a data channel, which may be before there is a session. It can be used from [`DataEvent::Opened`] on.
+    ///
+    /// # Errors
+    /// [`OpenDataError`].
+    pub fn open_data_channel(
+        &mut self,
+        now: Instant,
+        config: DataChannelConfig,
+    ) -> Result<DataChannelId, OpenDataError> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.open_data_channel(now, config),
+            Self::Plain(_) => Err(OpenDataError::Unsupported),
+        }
+    }
+
+    /// Takes a message to send; copies it. It is sent by [`Self::poll_transmit`].
+    ///
+    /// # Errors
+    /// [`SendDataError`]; after [`SendDataError::Full`] comes [`DataEvent::Writable`].
+    pub fn send_data(&mut self, channel: DataChannelId, kind: DataKind, data: &[u8]) -> Result<(), SendDataError> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.send_data(channel, kind, data),
+            Self::Plain(_) => Err(SendDataError::NoChannel),
+        }
+    }
+
+    /// Closes a data channel, after what was sent on it; [`DataEvent::Closed`] tells when the peer has as well.
+    /// Harmless when it is gone.
+    pub fn close_data_channel(&mut self, channel: DataChannelId) {
+        if let Self::WebRtc(webrtc) = self {
+            webrtc.close_data_channel(channel);
+        }
+    }
+
+    /// Bytes sent on a data channel that the peer has not got; `None` when there is no such channel.
+    #[must_use]
+    pub fn data_buffered(&self, channel: DataChannelId) -> Option<usize> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.data_buffered(channel),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// The longest message that the peer takes, in bytes: `a=max-message-size` of its description, 0 for any. Without
+    /// it, 65536 (RFC 8841 §6); more than that is never sent.
+    pub fn set_max_message_size(&mut self, bytes: u32) {
+        if let Self::WebRtc(webrtc) = self {
+            webrtc.set_max_message_size(bytes);
+        }
+    }
+
+    /// What has happened to data channels; poll until `None`. What the caller does not take is not taken from the peer
+    /// either, whose window closes.
+    pub fn poll_data(&mut self) -> Option<DataEvent> {
+        match self {
+            Self::WebRtc(webrtc) => webrtc.poll_data(),
+            Self::Plain(_) => None,
         }
     }
 

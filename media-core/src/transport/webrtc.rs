@@ -4,7 +4,8 @@
 //! 1  set_remote     both descriptions are known: roles, fingerprint, credentials
 //! 2  STUN           ICE finds a path, and nominates one                → RouteChanged
 //! 3  DTLS           over a checked path only; certificate verified     → Connected
-//! 4  SRTP, SRTCP    until close, close_notify or the end of consent    → Disconnected
+//! 4  SRTP, SRTCP, and SCTP inside DTLS when there are data channels
+//!                   until close, close_notify or the end of consent    → Disconnected
 //! ```
 //!
 //! A browser may do 3 on a path that it nominates afterwards: until there is a nomination, the last checked path is
@@ -19,6 +20,9 @@ use crate::packet::{Layout, SeqNo};
 use crate::stats::DropReason;
 use crate::transport::dtls::{Dtls, DtlsEvent, SessionKeys};
 use crate::transport::ice::Ice;
+use crate::transport::sctp::{
+    DataChannelConfig, DataChannelId, DataEvent, DataKind, MAX_MESSAGE, OpenDataError, Sctp, SendDataError,
+};
 use crate::transport::srtp::{Opener, Sealer};
 use crate::transport::{
     Candidate, Certificate, DtlsVersion, IceCreds, LocalDescription, RemoteDescription, RemoteError, Route, Setup,
@@ -79,6 +83,10 @@ pub struct WebRtc {
     dtls: Option<Dtls>,
     is_dtls_client: bool,
     srtp: Option<Srtp>,
+    /// From the first packet or channel.
+    data: Option<Box<Sctp>>,
+    /// The longest message that the peer takes.
+    max_message: u32,
     events: VecDeque<TransportEvent>,
     over: bool,
 }
@@ -114,6 +122,8 @@ impl WebRtc {
             dtls: None,
             is_dtls_client: false,
             srtp: None,
+            data: None,
+            max_message: MAX_MESSAGE,
             events: VecDeque::new(),
             over: false,
         }
@@ -208,6 +218,7 @@ impl WebRtc {
             dtls.close(now);
         }
         self.srtp = None;
+        self.data = None;
         self.over = true;
     }
 
@@ -225,8 +236,83 @@ impl WebRtc {
             return Err(DropReason::DtlsRejected);
         };
         let event = dtls.handle(now, datagram)?;
-        self.on_dtls(event);
-        Ok(())
+        self.on_dtls(now, event);
+        self.take_data(now)
+    }
+
+    fn take_data(&mut self, now: Instant) -> Result<(), DropReason> {
+        let mut result = Ok(());
+        while let Some(packet) = self.dtls.as_mut().and_then(Dtls::receive) {
+            let taken = match self.data(now) {
+                Some(data) => data.handle(now, packet),
+                None => Err(DropReason::NotReady),
+            };
+            result = result.and(taken);
+        }
+        result
+    }
+
+    /// The data channels; `None` when it is too late for them.
+    fn data(&mut self, now: Instant) -> Option<&mut Sctp> {
+        if self.over {
+            return None;
+        }
+        let (connected, is_client, max_message) = (self.srtp.is_some(), self.is_dtls_client, self.max_message);
+        Some(self.data.get_or_insert_with(|| {
+            let mut data = Box::new(Sctp::new());
+            data.set_max_message(max_message);
+            if connected {
+                data.start(now, is_client);
+            }
+            data
+        }))
+    }
+
+    /// See [`Transport::open_data_channel`](super::Transport::open_data_channel).
+    ///
+    /// # Errors
+    /// [`OpenDataError`].
+    pub fn open_data_channel(
+        &mut self,
+        now: Instant,
+        config: DataChannelConfig,
+    ) -> Result<DataChannelId, OpenDataError> {
+        let data = self.data(now).ok_or(OpenDataError::Unsupported)?;
+        data.open(now, config)
+    }
+
+    /// See [`Transport::send_data`](super::Transport::send_data).
+    ///
+    /// # Errors
+    /// [`SendDataError`].
+    pub fn send_data(&mut self, channel: DataChannelId, kind: DataKind, data: &[u8]) -> Result<(), SendDataError> {
+        let channels = self.data.as_mut().filter(|_| !self.over);
+        channels.ok_or(SendDataError::NoChannel)?.send(channel, kind, data)
+    }
+
+    /// See [`Transport::close_data_channel`](super::Transport::close_data_channel).
+    pub fn close_data_channel(&mut self, channel: DataChannelId) {
+        if let Some(data) = &mut self.data {
+            data.close(channel);
+        }
+    }
+
+    /// See [`Transport::data_buffered`](super::Transport::data_buffered).
+    #[must_use]
+    pub fn data_buffered(&self, channel: DataChannelId) -> Option<usize> {
+        self.data.as_ref()?.buffered(channel)
+    }
+
+    /// See [`Transport::set_max_message_size`](super::Transport::set_max_message_size).
+    pub fn set_max_message_size(&mut self, bytes: u32) {
+        self.max_message = bytes;
+        if let Some(data) = &mut self.data {
+            data.set_max_message(bytes);
+        }
+    }
+
+    pub(super) fn poll_data(&mut self) -> Option<DataEvent> {
+        self.data.as_mut()?.poll_event()
     }
 
     pub(super) fn open_rtp(
@@ -257,17 +343,22 @@ impl WebRtc {
         self.srtp.as_mut()?.sealer.seal_rtcp(buf, len)
     }
 
-    pub(super) fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+    pub(super) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         if !self.over
             && let Some(transmit) = self.ice.poll_transmit(buf)
         {
             return Some(transmit);
         }
         let route = self.ice.route()?;
-        self.dtls
-            .as_mut()?
-            .poll_transmit(buf)
-            .map(|len| Transmit { route, len })
+        loop {
+            let dtls = self.dtls.as_mut()?;
+            if let Some(len) = dtls.poll_transmit(buf) {
+                return Some(Transmit { route, len });
+            }
+            let data = self.data.as_mut().filter(|_| !self.over)?;
+            let event = dtls.send(now, &data.poll_transmit(now)?);
+            self.on_dtls(now, event);
+        }
     }
 
     pub(super) fn poll_event(&mut self) -> Option<TransportEvent> {
@@ -284,7 +375,12 @@ impl WebRtc {
         }
         if let Some(dtls) = &mut self.dtls {
             let event = dtls.handle_timeout(now);
-            self.on_dtls(event);
+            self.on_dtls(now, event);
+        }
+        if let Some(data) = &mut self.data
+            && data.next_timeout().is_some_and(|at| at <= now)
+        {
+            data.handle_timeout(now);
         }
         self.advance(now);
     }
@@ -294,7 +390,8 @@ impl WebRtc {
             return None;
         }
         let dtls = self.dtls.as_ref().and_then(Dtls::next_timeout);
-        self.ice.next_timeout().into_iter().chain(dtls).min()
+        let data = self.data.as_ref().and_then(|data| data.next_timeout());
+        self.ice.next_timeout().into_iter().chain(dtls).chain(data).min()
     }
 
     /// Where we send; `None` before a check of the peer was good.
@@ -330,14 +427,19 @@ impl WebRtc {
             && let Some(dtls) = &mut self.dtls
         {
             let event = dtls.start(now);
-            self.on_dtls(event);
+            self.on_dtls(now, event);
         }
     }
 
-    fn on_dtls(&mut self, event: Option<DtlsEvent>) {
+    fn on_dtls(&mut self, now: Instant, event: Option<DtlsEvent>) {
         match event {
             None => {}
-            Some(DtlsEvent::Keys(keys)) => self.install(&keys),
+            Some(DtlsEvent::Keys(keys)) => {
+                self.install(&keys);
+                if let Some(data) = &mut self.data {
+                    data.start(now, self.is_dtls_client);
+                }
+            }
             Some(DtlsEvent::Failed) => self.end(DisconnectReason::DtlsFailed),
             Some(DtlsEvent::Closed) => self.end(DisconnectReason::Closed),
         }
@@ -355,6 +457,7 @@ impl WebRtc {
 
     fn end(&mut self, reason: DisconnectReason) {
         self.srtp = None;
+        self.data = None;
         self.over = true;
         self.events.push_back(TransportEvent::Disconnected(reason));
     }

@@ -38,8 +38,8 @@ use althing_media_core::config::LocalAddress;
 use althing_media_core::packet::{Kind, Layout, RtpView, SeqExtender, Ssrc};
 use althing_media_core::time::NtpTime;
 use althing_media_core::transport::{
-    Candidate, Certificate, LocalDescription, Plain, PlainConfig, RemoteDescription, RemoteError, Route, Transport,
-    TransportEvent, WebRtc, WebRtcConfig,
+    Candidate, Certificate, DataEvent, LocalDescription, Plain, PlainConfig, RemoteDescription, RemoteError, Route,
+    Transport, TransportEvent, WebRtc, WebRtcConfig,
 };
 
 pub use receive::{ReceiveConfig, ReceiveStats, Receiver};
@@ -61,6 +61,9 @@ pub struct Peer {
     transport: Transport,
     connected: bool,
     events: Vec<TransportEvent>,
+    data: Vec<DataEvent>,
+    /// The transport may have something to send.
+    stirred: bool,
     /// Extended numbers of what we send: sealing wants them.
     sending: HashMap<Ssrc, SeqExtender>,
     opened: Vec<u8>,
@@ -87,6 +90,8 @@ impl Peer {
             transport,
             connected: false,
             events: Vec::new(),
+            data: Vec::new(),
+            stirred: false,
             sending: HashMap::new(),
             opened: vec![0; MAX_PACKET],
             rejected: 0,
@@ -129,8 +134,9 @@ impl Peer {
         self.connected
     }
 
-    /// The transport, to look at or to close.
+    /// The transport, to look at, to close, or to use its data channels.
     pub fn transport_mut(&mut self) -> &mut Transport {
+        self.stirred = true;
         &mut self.transport
     }
 
@@ -138,6 +144,11 @@ impl Peer {
     #[must_use]
     pub fn events(&self) -> &[TransportEvent] {
         &self.events
+    }
+
+    /// What has happened to data channels since the last call, in order.
+    pub fn take_data(&mut self) -> Vec<DataEvent> {
+        std::mem::take(&mut self.data)
     }
 
     /// Datagrams that the transport did not take.
@@ -162,6 +173,7 @@ impl Peer {
             _ => false,
         };
         self.rejected += u64::from(!taken);
+        self.stirred |= Kind::of(datagram) == Some(Kind::Dtls);
         self.after(now);
     }
 
@@ -180,6 +192,7 @@ impl Peer {
         if let Some(transmit) = self.transport.poll_transmit(now, buf) {
             return Some(transmit);
         }
+        self.stirred = false;
         while let Some(packet) = self.session.poll_packet() {
             if let Some(transmit) = self.seal(&packet, buf) {
                 return Some(transmit);
@@ -203,16 +216,16 @@ impl Peer {
         Some(Transmit { route, len })
     }
 
-    /// Whether packets wait in [`Self::poll_output`]. What the transport itself has to send shows in
-    /// [`Self::next_timeout`].
+    /// Whether packets wait, or may wait, in [`Self::poll_output`].
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.session.is_quiet()
+        self.stirred || !self.session.is_quiet()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.transport.handle_timeout(now);
+        self.stirred = true;
         if self.connected {
             self.session.handle_timeout(now);
         }
@@ -230,6 +243,9 @@ impl Peer {
     fn after(&mut self, now: Instant) {
         while let Some(event) = self.transport.poll_event() {
             self.events.push(event);
+        }
+        while let Some(event) = self.transport.poll_data() {
+            self.data.push(event);
         }
         if !self.connected && self.transport.is_connected() {
             self.connected = true;
