@@ -13,7 +13,7 @@ use axum::{Json, Router as Routes};
 use serde_json::{Map, Value, json};
 
 /// Reasons by the name under which they are told.
-const REASONS: [(&str, DropReason); 13] = [
+const REASONS: [(&str, DropReason); 14] = [
     ("unknown_protocol", DropReason::UnknownProtocol),
     ("unknown_source", DropReason::UnknownSource),
     ("stun_rejected", DropReason::StunRejected),
@@ -27,6 +27,7 @@ const REASONS: [(&str, DropReason); 13] = [
     ("stale", DropReason::Stale),
     ("muted", DropReason::Muted),
     ("too_long", DropReason::TooLong),
+    ("data_rejected", DropReason::DataRejected),
 ];
 
 struct Sources {
