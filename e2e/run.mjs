@@ -5,6 +5,6 @@
 
 import { runAll } from './lib/runner.mjs';
 
-for (const name of ['harness', 'picture', 'network', 'page']) await import(`./scenarios/${name}.mjs`);
+for (const name of ['harness', 'picture', 'network', 'page', 'sdk']) await import(`./scenarios/${name}.mjs`);
 
 process.exit(await runAll(process.argv.slice(2)));

@@ -7,13 +7,18 @@ import { fileURLToPath } from 'node:url';
 
 const PAGE = fileURLToPath(new URL('../page', import.meta.url));
 
+/** Scripts of packages, each a single file. */
+const PACKAGES = {
+  'livekit-client.esm.mjs': fileURLToPath(new URL('../node_modules/livekit-client/dist/livekit-client.esm.mjs', import.meta.url)),
+};
+
 /** Starts it on a free port; `t` closes it. Gives its address. */
 export async function serveFiles(t) {
   const server = createServer(async (request, response) => {
     const name = basename(new URL(request.url, 'http://localhost').pathname);
     if (!name) return response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>test</title><link rel="icon" href="data:,"><body>');
     try {
-      const text = await readFile(join(PAGE, name));
+      const text = await readFile(PACKAGES[name] ?? join(PAGE, name));
       response.writeHead(200, { 'content-type': 'text/javascript', 'access-control-allow-origin': '*' }).end(text);
     } catch {
       response.writeHead(404).end();

@@ -15,7 +15,7 @@ use althing_media_net::{CommandError, Worker};
 
 use crate::hub::Hub;
 use crate::problem::Problem;
-use crate::room::{ConnectionId, NewTrack, Profile, Source};
+use crate::room::{ConnectionId, NewTrack, Profile, Source, TrackDetails};
 use crate::sdp::CodecSpec;
 
 /// One transport of a guest, and what comes in on it.
@@ -100,6 +100,9 @@ pub(crate) async fn admit(
                         source,
                         codec,
                         rids,
+                        sid: None,
+                        muted: false,
+                        details: TrackDetails::default(),
                     },
                 )?;
             }

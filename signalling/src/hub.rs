@@ -15,11 +15,12 @@ use aws_lc_rs::rand;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::media;
 use crate::problem::Problem;
-use crate::room::{ConnectionId, Effect, Profile, Room};
+use crate::protocol;
+use crate::room::{ConnectionId, Effect, ParticipantSid, Profile, Room};
 use crate::server::SignallingConfig;
 use crate::session::{Session, SessionId};
 
@@ -52,6 +53,17 @@ pub(crate) struct Entry {
     /// Not yet taken by the worker.
     waiting: Vec<Effect>,
     sessions: HashMap<ConnectionId, SessionId>,
+    clients: HashMap<ConnectionId, protocol::Handle>,
+}
+
+/// A client of the room protocol that has come in.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    pub(crate) connection: ConnectionId,
+    pub(crate) sid: ParticipantSid,
+    pub(crate) worker: Worker<Router>,
+    pub(crate) changed: watch::Receiver<u64>,
+    pub(crate) commands: mpsc::Receiver<protocol::Command>,
 }
 
 impl Hub {
@@ -78,6 +90,54 @@ impl Hub {
             .map(|connection| (connection, entry.worker.clone()));
         state.settle(room);
         Ok(joined?)
+    }
+
+    /// A client of the room protocol comes in. Another one of the same identity is sent away before.
+    pub(crate) fn enter(&self, room: &str, profile: &Profile) -> Result<Entered, Problem> {
+        let mut state = self.lock();
+        let entry = self.entry(&mut state, room)?;
+        let same = |handle: &protocol::Handle| handle.identity == profile.identity;
+        let old: Vec<ConnectionId> = entry
+            .clients
+            .iter()
+            .filter(|(_, handle)| same(handle))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in old {
+            if let Some(handle) = entry.clients.remove(&id) {
+                // When it has no room for the reason, it learns that it is gone from the room.
+                let _ = handle.commands.try_send(protocol::Command::Replaced);
+            }
+            entry.room.leave(id);
+        }
+        let entered = entry.room.join(Instant::now(), profile).map(|connection| {
+            let (sender, commands) = mpsc::channel(protocol::MAX_COMMANDS);
+            let owner = entry.room.participant_of(connection);
+            let sid = owner.map_or_else(|| ParticipantSid(String::new()), |owner| owner.sid.clone());
+            let handle = protocol::Handle {
+                identity: profile.identity.clone(),
+                sid: sid.clone(),
+                commands: sender,
+            };
+            entry.clients.insert(connection, handle);
+            Entered {
+                connection,
+                sid,
+                worker: entry.worker.clone(),
+                changed: entry.changed.subscribe(),
+                commands,
+            }
+        });
+        state.settle(room);
+        Ok(entered?)
+    }
+
+    /// The way to a client that comes back.
+    pub(crate) fn resume(&self, room: &str, sid: &str, identity: &str) -> Option<mpsc::Sender<protocol::Command>> {
+        let state = self.lock();
+        let mut clients = state.rooms.get(room)?.clients.values();
+        let handle = clients.find(|handle| handle.sid.0 == sid && handle.identity == identity)?;
+        Some(handle.commands.clone())
     }
 
     /// Does something with a connection, if it is still there, and lets the consequences follow.
@@ -205,6 +265,7 @@ impl Hub {
                 changed: watch::Sender::new(0),
                 waiting: Vec::new(),
                 sessions: HashMap::new(),
+                clients: HashMap::new(),
             };
             state.rooms.insert(room.to_owned(), entry);
         }
@@ -253,6 +314,7 @@ impl State {
                 if let Some(session) = entry.sessions.remove(&connection) {
                     self.sessions.remove(&session);
                 }
+                entry.clients.remove(&connection);
                 if let Some(endpoint) = endpoint {
                     self.endpoints.remove(&(entry.worker.index(), endpoint));
                 }

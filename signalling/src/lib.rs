@@ -10,6 +10,7 @@ mod http;
 mod hub;
 mod media;
 mod problem;
+mod protocol;
 mod server;
 mod session;
 

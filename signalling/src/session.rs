@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use crate::hub::{Hub, Shared, random, secret};
 use crate::media::{self, Opened};
 use crate::problem::Problem;
-use crate::room::{ConnectionId, NewTrack, Profile, Slot, Source, Target, Track};
+use crate::room::{ConnectionId, NewTrack, Profile, Slot, Source, Target, Track, TrackDetails};
 use crate::sdp::{Agreement, CodecSpec, Description, Fragment, Msid, Outgoing, Role, Section, Wish, answer};
 
 /// The secret name of a session: who knows it may end it.
@@ -237,6 +237,9 @@ fn fill(
                         source,
                         codec,
                         rids: agreed.rids.clone(),
+                        sid: None,
+                        muted: false,
+                        details: TrackDetails::default(),
                     },
                 )?;
             }

@@ -23,6 +23,8 @@ mod sse;
 mod whep;
 mod whip;
 
+pub(crate) use request::bearer;
+
 #[cfg(test)]
 mod tests;
 
@@ -67,6 +69,7 @@ pub(crate) fn router(hub: Shared) -> Router {
         )
         .route("/rooms/{room}", get(listing::get).options(options))
         .route("/rooms/{room}/events", get(listing::events).options(options))
+        .merge(crate::protocol::routes())
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(cors))
         .with_state(hub)

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use crate::hub::{Hub, unix_now};
 use crate::problem::Problem;
 use crate::room::Profile;
-use crate::sdp::MAX_SDP_LEN;
 use crate::session::{Door, Session, SessionId};
 use crate::token::Claims;
 
@@ -19,6 +18,9 @@ pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// The type of a layer selection.
 pub(super) const JSON: &str = "application/json";
+
+/// Longest body, in bytes. Browsers write about 6 kB for two media sections.
+pub(super) const MAX_BODY: usize = 64 * 1024;
 
 /// Longest name of a room or participant, in bytes.
 const MAX_NAME: usize = 256;
@@ -123,7 +125,7 @@ pub(super) fn profile(claims: &Claims) -> Result<Profile, Problem> {
 }
 
 /// The token in the Authorization header (RFC 6750 §2.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = || {
         let sentence = "The request has no access token: send it as `Authorization: Bearer …`.";
         Problem::new(StatusCode::UNAUTHORIZED, sentence)
@@ -166,10 +168,10 @@ pub(super) async fn text(headers: &HeaderMap, body: Body, wanted: &'static str) 
     let too_long = |_| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("The body is longer than {MAX_SDP_LEN} bytes."),
+            format!("The body is longer than {MAX_BODY} bytes."),
         )
     };
-    let bytes = to_bytes(body, MAX_SDP_LEN).await.map_err(too_long)?;
+    let bytes = to_bytes(body, MAX_BODY).await.map_err(too_long)?;
     String::from_utf8(bytes.to_vec()).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The body is not UTF-8."))
 }
 

@@ -29,7 +29,7 @@ mod tests;
 pub use model::{CONNECT_TIMEOUT, JoinError, NewTrack, Room, RoomLimits};
 pub use outcome::{Effect, RoomEvent};
 pub use participant::{
-    Connection, ConnectionId, ConnectionState, Participant, ParticipantSid, Permissions, Profile, PublishError, Source,
-    Track, TrackSid,
+    Admission, Audience, Connection, ConnectionId, ConnectionState, Encryption, Features, LayerSize, MAX_FEATURES,
+    Participant, ParticipantSid, Permissions, Profile, PublishError, Source, Track, TrackDetails, TrackSid,
 };
 pub use view::{Slot, Target, View};

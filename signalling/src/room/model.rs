@@ -11,8 +11,8 @@ use althing_media_core::payload::MediaKind;
 
 use super::outcome::{Effect, RoomEvent};
 use super::participant::{
-    Connection, ConnectionId, ConnectionState, Participant, ParticipantSid, Profile, PublishError, Source, Track,
-    TrackSid,
+    Audience, Connection, ConnectionId, ConnectionState, Features, Participant, ParticipantSid, Profile, PublishError,
+    Source, Track, TrackDetails, TrackSid,
 };
 use super::view::{Slot, Target, View};
 use crate::sdp::CodecSpec;
@@ -45,6 +45,9 @@ impl Default for RoomLimits {
 #[derive(Debug)]
 pub struct Room {
     name: String,
+    sid: String,
+    metadata: String,
+    created: Option<Instant>,
     limits: RoomLimits,
     participants: Vec<Participant>,
     seed: u64,
@@ -78,15 +81,20 @@ impl Room {
     /// An empty room. `seed` makes the names of participants and tracks differ from those of other rooms.
     #[must_use]
     pub fn new(name: &str, seed: u64, limits: RoomLimits) -> Self {
-        Self {
+        let mut room = Self {
             name: name.to_owned(),
+            sid: String::new(),
+            metadata: String::new(),
+            created: None,
             limits,
             participants: Vec::new(),
             seed,
             counter: 0,
             effects: VecDeque::new(),
             events: VecDeque::new(),
-        }
+        };
+        room.sid = room.new_sid("RM_");
+        room
     }
 
     /// A new connection of a participant, who comes in with the first one.
@@ -106,6 +114,7 @@ impl Room {
             active_order: 0,
         };
         let limits = self.limits;
+        self.created = self.created.or(Some(now));
         if let Some(known) = self
             .participants
             .iter_mut()
@@ -115,19 +124,28 @@ impl Room {
                 return Err(JoinError::TooManyConnections);
             }
             // A later token may say something else.
+            let changed = known.profile != *profile;
             known.profile = profile.clone();
             known.connections.push(connection);
+            let sid = known.sid.clone();
+            if changed {
+                self.tell(RoomEvent::ParticipantChanged(sid));
+            }
         } else {
             if self.participants.len() >= limits.participants {
                 return Err(JoinError::RoomFull);
             }
-            let sid = ParticipantSid(self.sid("PA_"));
-            self.tell(RoomEvent::ParticipantJoined(sid.clone()));
+            let sid = ParticipantSid(self.new_sid("PA_"));
             self.participants.push(Participant {
-                sid,
+                sid: sid.clone(),
                 profile: profile.clone(),
                 connections: vec![connection],
+                version: 0,
+                joined: now,
+                audience: Audience::default(),
+                features: Features::default(),
             });
+            self.tell(RoomEvent::ParticipantJoined(sid));
         }
         Ok(id)
     }
@@ -146,7 +164,10 @@ impl Room {
     ///
     /// The participant may not.
     pub fn publish(&mut self, id: ConnectionId, track: NewTrack) -> Result<TrackSid, PublishError> {
-        let sid = TrackSid(self.sid("TR_"));
+        let sid = match &track.sid {
+            Some(sid) => sid.clone(),
+            None => self.new_track_sid(),
+        };
         let (participant, _) = self.position(id).ok_or(PublishError::NoConnection)?;
         let owner = self.participants.get(participant).ok_or(PublishError::NoConnection)?;
         let owner_sid = owner.sid.clone();
@@ -155,27 +176,101 @@ impl Room {
         }
         let connection = self.connection_mut(id).ok_or(PublishError::NoConnection)?;
         let NewTrack {
-            id,
+            id: track,
             source,
             codec,
             rids,
+            muted,
+            details,
+            sid: _,
         } = track;
         let kind = codec.codec.kind();
         connection.tracks.push(Track {
             sid: sid.clone(),
-            id,
+            id: track,
             kind,
             source,
             codec,
             rids,
-            muted: false,
+            muted,
+            details,
         });
-        let announced = connection.is_active();
+        if muted {
+            self.effects.push_back(Effect::Mute { track, muted });
+        }
+        let announced = self.connection(id).is_some_and(Connection::is_active);
         if announced {
             self.tell(RoomEvent::TrackPublished(owner_sid, sid.clone()));
             self.update_views();
         }
         Ok(sid)
+    }
+
+    /// A name for a track that will be published later, by [`NewTrack::sid`].
+    pub fn new_track_sid(&mut self) -> TrackSid {
+        TrackSid(self.new_sid("TR_"))
+    }
+
+    /// The connection does not publish the track any more. False when it never did.
+    pub fn unpublish(&mut self, id: ConnectionId, sid: &TrackSid) -> bool {
+        let Some(connection) = self.connection_mut(id) else {
+            return false;
+        };
+        let Some(at) = connection.tracks.iter().position(|track| track.sid == *sid) else {
+            return false;
+        };
+        let track = connection.tracks.remove(at);
+        let announced = connection.is_active();
+        self.effects.push_back(Effect::RemoveTrack { track: track.id });
+        if let Some(owner) = self
+            .participant_of(id)
+            .map(|owner| owner.sid.clone())
+            .filter(|_| announced)
+        {
+            self.tell(RoomEvent::TrackUnpublished(owner, track.sid));
+        }
+        self.update_views();
+        true
+    }
+
+    /// Changes who they are; others are told when something has changed.
+    pub fn change_profile(&mut self, id: ConnectionId, change: impl FnOnce(&mut Profile)) {
+        self.change(id, |owner| change(&mut owner.profile));
+    }
+
+    /// Changes what is told about a track of this connection.
+    pub fn change_details(&mut self, id: ConnectionId, sid: &TrackSid, change: impl FnOnce(&mut TrackDetails)) {
+        self.change(id, |owner| {
+            let mut connections = owner.connections.iter_mut().filter(|one| one.id == id);
+            let mut tracks = connections.next().into_iter().flat_map(|one| &mut one.tracks);
+            if let Some(track) = tracks.find(|track| track.sid == *sid) {
+                change(&mut track.details);
+            }
+        });
+    }
+
+    /// Changes who may watch what they publish.
+    pub fn set_audience(&mut self, id: ConnectionId, audience: Audience) {
+        let changed = self.participant_of(id).is_some_and(|owner| owner.audience != audience);
+        if changed {
+            self.change(id, |owner| owner.audience = audience);
+        }
+    }
+
+    /// Remembers what their program can do.
+    pub fn set_features(&mut self, id: ConnectionId, features: Features) {
+        self.change(id, |owner| owner.features = features);
+    }
+
+    fn change(&mut self, id: ConnectionId, change: impl FnOnce(&mut Participant)) {
+        let owner = self
+            .position(id)
+            .and_then(|(owner, _)| self.participants.get_mut(owner));
+        if let Some(owner) = owner {
+            change(owner);
+            let sid = owner.sid.clone();
+            self.tell(RoomEvent::ParticipantChanged(sid));
+        }
     }
 
     /// The connection watches; its slots are added by [`Self::open`].
@@ -307,6 +402,31 @@ impl Room {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its name for as long as it lasts, as `RM_…`.
+    #[must_use]
+    pub fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// Anything that the application tells about the room.
+    #[must_use]
+    pub fn metadata(&self) -> &str {
+        &self.metadata
+    }
+
+    /// When the first participant came.
+    #[must_use]
+    pub fn created(&self) -> Option<Instant> {
+        self.created
+    }
+
+    /// Whose connection it is.
+    #[must_use]
+    pub fn participant_of(&self, id: ConnectionId) -> Option<&Participant> {
+        let (participant, _) = self.position(id)?;
+        self.participants.get(participant)
     }
 
     /// Nobody is there.
@@ -443,6 +563,11 @@ impl Room {
     }
 
     fn tell(&mut self, event: RoomEvent) {
+        let changed = event.changes().cloned();
+        let changed = changed.and_then(|sid| self.participants.iter_mut().find(|one| one.sid == sid));
+        if let Some(changed) = changed {
+            changed.version = changed.version.wrapping_add(1);
+        }
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
@@ -455,7 +580,7 @@ impl Room {
     }
 
     /// Twelve letters and digits that do not show how many there were before: the steps of SplitMix64.
-    fn sid(&mut self, prefix: &str) -> String {
+    fn new_sid(&mut self, prefix: &str) -> String {
         const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
         let mut mixed = self.seed.wrapping_add(self.next().wrapping_mul(0x9e37_79b9_7f4a_7c15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -477,4 +602,10 @@ pub struct NewTrack {
     pub codec: CodecSpec,
     /// The encodings of simulcast, the lowest first; empty without.
     pub rids: Vec<althing_media_core::Rid>,
+    /// Its name, when it was given before.
+    pub sid: Option<TrackSid>,
+    /// It starts muted.
+    pub muted: bool,
+    /// What the publisher tells about it.
+    pub details: TrackDetails,
 }

@@ -30,6 +30,11 @@ pub enum Effect {
         /// Stop.
         muted: bool,
     },
+    /// Forget a track.
+    RemoveTrack {
+        /// Which track.
+        track: TrackId,
+    },
     /// The connection is over: forget it, and remove its endpoint if it has one.
     Close {
         /// Which connection.
@@ -55,6 +60,24 @@ pub enum RoomEvent {
     TrackUnpublished(ParticipantSid, TrackSid),
     /// A track was muted or unmuted.
     TrackMuted(ParticipantSid, TrackSid, bool),
+    /// Someone's name, metadata, rights or audience, or what is told about a track, has changed.
+    ParticipantChanged(ParticipantSid),
     /// A watcher is shown someone else, or nobody.
     Shown(ConnectionId, Option<ParticipantSid>),
+}
+
+impl RoomEvent {
+    /// Whose appearance has changed for the others.
+    #[must_use]
+    pub fn changes(&self) -> Option<&ParticipantSid> {
+        match self {
+            Self::ParticipantJoined(sid)
+            | Self::ParticipantActive(sid)
+            | Self::ParticipantChanged(sid)
+            | Self::TrackPublished(sid, _)
+            | Self::TrackUnpublished(sid, _)
+            | Self::TrackMuted(sid, _, _) => Some(sid),
+            Self::ParticipantLeft(_) | Self::Shown(..) => None,
+        }
+    }
 }

@@ -80,6 +80,60 @@ pub struct Participant {
     pub profile: Profile,
     /// Their connections, the oldest first.
     pub connections: Vec<Connection>,
+    /// Grows with every change that others can see.
+    pub version: u32,
+    /// When they came.
+    pub joined: Instant,
+    /// Who may watch what they publish.
+    pub audience: Audience,
+    /// What their program can do, for the programs of the others.
+    pub features: Features,
+}
+
+/// What a program says of itself for the programs of the others: carried along, not understood here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Features {
+    /// Version of what such programs say to each other.
+    pub protocol: i32,
+    /// Numbers of abilities, at most [`MAX_FEATURES`].
+    pub capabilities: Vec<i32>,
+}
+
+/// Most entries of a list that is carried along.
+pub const MAX_FEATURES: usize = 32;
+
+/// Who may watch the tracks of a participant; everybody at first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audience {
+    /// Only these may; `None`: everybody.
+    pub only: Option<Vec<Admission>>,
+}
+
+/// What one participant may watch of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// The name for the stay, or empty when the identity counts.
+    pub sid: String,
+    /// The identity, or empty when the name for the stay counts.
+    pub identity: String,
+    /// The tracks; `None`: all.
+    pub tracks: Option<Vec<TrackSid>>,
+}
+
+impl Audience {
+    /// Whether `watcher` may watch the track.
+    #[must_use]
+    pub fn admits(&self, watcher: &Participant, track: &TrackSid) -> bool {
+        let admits = |one: &Admission| {
+            let named = if one.sid.is_empty() {
+                one.identity == watcher.profile.identity
+            } else {
+                one.sid == watcher.sid.0
+            };
+            named && one.tracks.as_ref().is_none_or(|tracks| tracks.contains(track))
+        };
+        self.only.as_ref().is_none_or(|only| only.iter().any(admits))
+    }
 }
 
 /// One transport of a participant.
@@ -127,6 +181,53 @@ pub struct Track {
     pub rids: Vec<Rid>,
     /// The publisher has muted it.
     pub muted: bool,
+    /// What the publisher tells about it.
+    pub details: TrackDetails,
+}
+
+/// What a publisher tells about a track: not needed to carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrackDetails {
+    /// A name for people.
+    pub name: String,
+    /// Tracks with the same word are played in lip sync.
+    pub stream: String,
+    /// Width of the largest encoding, in pixels; 0 when not known.
+    pub width: u32,
+    /// Height of the largest encoding, in pixels; 0 when not known.
+    pub height: u32,
+    /// The encodings or spatial layers, the lowest first; empty when not told.
+    pub layers: Vec<LayerSize>,
+    /// Payloads are encrypted for the receivers.
+    pub encryption: Encryption,
+    /// Properties of sound, as numbers that are carried along; at most [`MAX_FEATURES`].
+    pub audio_features: Vec<i32>,
+    /// No redundant coding of sound is wanted.
+    pub disable_red: bool,
+}
+
+/// The size of one encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LayerSize {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// In bits per second.
+    pub bitrate: u32,
+}
+
+/// How payloads are encrypted end to end: nothing to us but a word for the receivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Encryption {
+    /// Not.
+    #[default]
+    None,
+    /// AES-GCM.
+    Gcm,
+    /// In some other way.
+    Custom,
 }
 
 /// Why a track is not accepted.

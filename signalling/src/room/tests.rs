@@ -60,6 +60,9 @@ impl Stage {
                         source,
                         codec,
                         rids: vec![],
+                        sid: None,
+                        muted: false,
+                        details: TrackDetails::default(),
                     },
                 )
                 .unwrap();
@@ -196,6 +199,9 @@ fn a_screen_is_watched_apart() {
         source: Source::ScreenShare,
         codec,
         rids: vec![],
+        sid: None,
+        muted: false,
+        details: TrackDetails::default(),
     };
     stage.room.publish(screen, track).unwrap();
     stage.room.on_connected(EndpointId(30));
@@ -227,6 +233,9 @@ fn rights_and_limits() {
         source: Source::Microphone,
         codec,
         rids: vec![],
+        sid: None,
+        muted: false,
+        details: TrackDetails::default(),
     };
     let error = stage.room.publish(connection, track.clone()).unwrap_err();
     assert_eq!(error, PublishError::NotAllowed(Source::Microphone));

@@ -120,7 +120,15 @@ pub enum Role {
     Receiving,
     /// We send a stream.
     Sending(Outgoing),
+    /// Data channels.
+    Data,
 }
+
+/// The port of SCTP: any number will do inside DTLS, and all use this one.
+const SCTP_PORT: u16 = 5000;
+
+/// The longest data message that we take, in bytes.
+const MAX_MESSAGE: u32 = 65_535;
 
 /// A stream that we send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,10 +261,15 @@ impl Agreed {
         section.direction = match &self.role {
             Role::Receiving => Direction::RecvOnly,
             Role::Sending(_) => Direction::SendOnly,
-            Role::Inactive | Role::Rejected => Direction::Inactive,
+            Role::Inactive | Role::Rejected | Role::Data => Direction::Inactive,
         };
         if self.role == Role::Rejected {
             section.rejected = true;
+            return section;
+        }
+        if self.role == Role::Data {
+            section.sctp_port = Some(SCTP_PORT);
+            section.max_message_size = Some(MAX_MESSAGE);
             return section;
         }
         section.extensions.clone_from(&self.extension_lines);

@@ -2,9 +2,10 @@
 //!
 //! RFC 9429 §5.3.1 (answers), RFC 9143 §7.3 (BUNDLE), RFC 8853 §5.3 (simulcast), RFC 8285 §6 (extensions), RFC 8842
 //! §5.3 (DTLS role). All media share one transport: a section outside of the BUNDLE group is rejected, and so is what is
-//! no media. An extension keeps the id that the offerer gave it. We are the DTLS server whenever we may choose.
+//! no media, except data channels in a session that grows. An extension keeps the id that the offerer gave it. We are the DTLS server whenever we may choose.
 
 use althing_media_core::config::MAX_ENCODINGS;
+use althing_media_core::payload::Codec;
 use althing_media_core::transport::{RemoteDescription, Setup};
 use althing_media_core::{Extension, ExtensionMap, Rid};
 
@@ -45,6 +46,8 @@ pub enum Wish {
     Inactive,
     /// To receive what the offerer sends.
     Receive,
+    /// To receive it in this codec, or in another one when that cannot be.
+    ReceiveIn(Codec),
     /// To send a stream.
     Send(Outgoing),
 }
@@ -60,24 +63,53 @@ pub enum Wish {
 pub fn answer(
     offer: &Description,
     codecs: &Codecs,
+    wish: impl FnMut(&Section) -> Wish,
+) -> Result<Agreement, NegotiationError> {
+    let agreement = settle(offer, codecs, false, wish)?;
+    let silent = |section: &Agreed| matches!(section.role, Role::Rejected | Role::Inactive);
+    if agreement.sections.iter().all(silent) {
+        return Err(NegotiationError::NothingInCommon);
+    }
+    Ok(agreement)
+}
+
+/// The same for a session that goes on with more offers: nothing may flow at first, data channels are taken, and all
+/// sections get the extensions that a later sender needs, because browsers offer no others afterwards.
+///
+/// # Errors
+///
+/// The offer lacks what any session needs.
+pub fn answer_growing(
+    offer: &Description,
+    codecs: &Codecs,
+    wish: impl FnMut(&Section) -> Wish,
+) -> Result<Agreement, NegotiationError> {
+    settle(offer, codecs, true, wish)
+}
+
+fn settle(
+    offer: &Description,
+    codecs: &Codecs,
+    growing: bool,
     mut wish: impl FnMut(&Section) -> Wish,
 ) -> Result<Agreement, NegotiationError> {
     let tagged = offer.tagged().ok_or(NegotiationError::NoSections)?;
     let remote = remote(offer, tagged)?;
     let mut sections = Vec::with_capacity(offer.sections.len());
     for section in &offer.sections {
+        if growing && section.is_data() && !section.rejected && offer.is_bundled(section) {
+            sections.push(Agreed {
+                role: Role::Data,
+                ..rejected(section)
+            });
+            continue;
+        }
         let possible = !section.rejected && offer.is_bundled(section) && section.kind.media().is_some();
         let wish = if possible { wish(section) } else { Wish::Reject };
         if wish != Wish::Reject && !section.rtcp_mux {
             return Err(NegotiationError::NoRtcpMux(section.mid));
         }
-        sections.push(agree(section, codecs, wish)?);
-    }
-    if sections
-        .iter()
-        .all(|section| matches!(section.role, Role::Rejected | Role::Inactive))
-    {
-        return Err(NegotiationError::NothingInCommon);
+        sections.push(agree(section, codecs, growing, wish)?);
     }
     let candidates = tagged.candidates.clone();
     let bundled = !offer.bundle.is_empty();
@@ -100,12 +132,17 @@ pub(super) fn remote(description: &Description, tagged: &Section) -> Result<Remo
     })
 }
 
-fn agree(section: &Section, codecs: &Codecs, wish: Wish) -> Result<Agreed, NegotiationError> {
+fn agree(section: &Section, codecs: &Codecs, growing: bool, wish: Wish) -> Result<Agreed, NegotiationError> {
     let (role, chosen) = match wish {
         Wish::Receive if section.direction.sends() => (
             Role::Receiving,
             codecs.to_receive(&section.formats).into_iter().collect(),
         ),
+        Wish::ReceiveIn(codec) if section.direction.sends() => {
+            let chosen = codecs.to_receive_in(&section.formats, codec);
+            let chosen = chosen.or_else(|| codecs.to_receive(&section.formats));
+            (Role::Receiving, chosen.into_iter().collect())
+        }
         Wish::Send(outgoing) if section.direction.receives() => {
             let chosen = codecs.to_send(&section.formats, outgoing.source);
             if let Some(source) = outgoing.source {
@@ -120,14 +157,16 @@ fn agree(section: &Section, codecs: &Codecs, wish: Wish) -> Result<Agreed, Negot
             (Role::Sending(outgoing), chosen)
         }
         Wish::Inactive => (Role::Inactive, codecs.to_send(&section.formats, None)),
-        Wish::Reject | Wish::Receive | Wish::Send(_) => (Role::Rejected, Vec::new()),
+        Wish::Reject | Wish::Receive | Wish::ReceiveIn(_) | Wish::Send(_) => (Role::Rejected, Vec::new()),
     };
     if chosen.is_empty() {
         return Ok(rejected(section));
     }
-    let extension_lines = extensions(section, &role);
+    let extension_lines = extensions(section, &role, growing);
+    let used = |extension: &Extension| role == Role::Receiving || !ONLY_RECEIVED.contains(extension);
     let extensions: ExtensionMap = extension_lines.iter().fold(ExtensionMap::new(), |map, line| {
-        Extension::from_uri(&line.uri).map_or(map, |extension| map.with(extension, line.id))
+        let extension = Extension::from_uri(&line.uri).filter(used);
+        extension.map_or(map, |extension| map.with(extension, line.id))
     });
     let rids_as_offered = if role == Role::Receiving {
         rids(section, &extensions)
@@ -204,7 +243,7 @@ fn formats(section: &Section, chosen: &[usize], extensions: &ExtensionMap) -> Ve
 }
 
 /// The extensions that we use in this role, with the ids of the offer.
-fn extensions(section: &Section, role: &Role) -> Vec<ExtensionLine> {
+fn extensions(section: &Section, role: &Role, growing: bool) -> Vec<ExtensionLine> {
     let mut lines: Vec<ExtensionLine> = Vec::new();
     for line in &section.extensions {
         let Some(extension) = Extension::from_uri(&line.uri).filter(|extension| RECEIVED.contains(extension)) else {
@@ -212,6 +251,7 @@ fn extensions(section: &Section, role: &Role) -> Vec<ExtensionLine> {
         };
         let usable = match role {
             Role::Receiving => line.direction.is_none_or(Direction::sends),
+            _ if growing => true,
             _ => line.direction.is_none_or(Direction::receives) && !ONLY_RECEIVED.contains(&extension),
         };
         if usable && !lines.iter().any(|known| known.uri == line.uri || known.id == line.id) {

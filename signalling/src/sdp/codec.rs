@@ -256,6 +256,16 @@ impl Codecs {
         chosen.into_iter().map(|(index, _)| index).collect()
     }
 
+    /// The same in one codec, when it is allowed and offered.
+    pub(super) fn to_receive_in(&self, formats: &[Format], codec: Codec) -> Option<usize> {
+        let only = |codecs: &[Codec]| codecs.iter().copied().filter(|one| *one == codec).collect();
+        let only = Self {
+            audio: only(&self.audio),
+            video: only(&self.video),
+        };
+        only.to_receive(formats)
+    }
+
     fn known<'a>(&'a self, formats: &'a [Format]) -> impl Iterator<Item = (usize, CodecSpec)> + 'a {
         let spec = |(index, format): (usize, &Format)| format.codec().map(|spec| (index, spec));
         formats

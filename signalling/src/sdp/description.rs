@@ -12,7 +12,7 @@ use super::codec::Format;
 use super::simulcast::{RidLine, Simulcast};
 
 /// Media sections of one description.
-pub const MAX_SECTIONS: usize = 64;
+pub const MAX_SECTIONS: usize = 256;
 
 /// Candidates of one section.
 pub const MAX_CANDIDATES: usize = 64;
@@ -73,6 +73,10 @@ pub struct Section {
     pub formats: Vec<Format>,
     /// What the section has instead of formats when it is no RTP section.
     pub other_formats: Vec<String>,
+    /// The port of SCTP inside DTLS, for data channels (RFC 8841 §5).
+    pub sctp_port: Option<u16>,
+    /// The longest message that the writer takes, in bytes; 0 means any (RFC 8841 §6).
+    pub max_message_size: Option<u32>,
     /// The header extensions.
     pub extensions: Vec<ExtensionLine>,
     /// The `a=rid` lines.
@@ -95,7 +99,7 @@ pub enum SectionKind {
     Audio,
     /// RTP with pictures.
     Video,
-    /// Data channels, or anything else: never accepted.
+    /// Data channels, or anything else.
     Other(String),
 }
 
@@ -199,6 +203,8 @@ impl Section {
             rtcp_rsize: false,
             formats: Vec::new(),
             other_formats: Vec::new(),
+            sctp_port: None,
+            max_message_size: None,
             extensions: Vec::new(),
             rids: Vec::new(),
             simulcast: None,
@@ -206,6 +212,15 @@ impl Section {
             ssrcs: Vec::new(),
             groups: Vec::new(),
         }
+    }
+
+    /// Data channels over SCTP over DTLS (RFC 8841 §4).
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        let channel = |format: &String| format.eq_ignore_ascii_case("webrtc-datachannel");
+        self.kind.as_str() == "application"
+            && self.protocol.ends_with("DTLS/SCTP")
+            && self.other_formats.iter().any(channel)
     }
 
     /// The SSRC groups of a kind.

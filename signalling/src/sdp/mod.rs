@@ -1,7 +1,7 @@
 //! Session descriptions: read an offer, answer it, write the answer; and the same from the other side.
 //!
 //! RFC 8866 (syntax), RFC 9429 (JSEP), RFC 9143 (BUNDLE), RFC 8853 (simulcast), RFC 8840 (fragments), RFC 9725 §4.4 (what
-//! WHIP needs of them). No renegotiation, no data channels, no `a=crypto`; what is not media is rejected.
+//! WHIP needs of them), RFC 8841 (data channels). No `a=crypto`; what is neither media nor data is rejected.
 //!
 //! ```text
 //!   text --parse--> Description --answer(codecs, wish)--> Agreement --describe(local)--> Description --to_string--> text
@@ -36,9 +36,9 @@ mod write;
 mod tests;
 
 pub use agreement::{Agreed, Agreement, NegotiationError, Outgoing, Role};
-pub use answer::{Wish, answer};
+pub use answer::{Wish, answer, answer_growing};
 pub use codec::{CodecSpec, Codecs, Format, H264Profile};
-pub use description::{Description, Direction, Msid, Section, SectionKind};
+pub use description::{Description, Direction, MAX_SECTIONS, Msid, Section, SectionKind};
 pub use fragment::Fragment;
 pub use offer::{OfferedMedia, OfferedStream, accept, offer};
 pub use raw::{MAX_SDP_LEN, SdpError};

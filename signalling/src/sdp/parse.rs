@@ -202,6 +202,8 @@ fn section(raw: &RawSection, mut common: Common) -> Result<(Section, Common), Sd
             "rtcp-mux" => section.rtcp_mux = true,
             "rtcp-rsize" => section.rtcp_rsize = true,
             "bundle-only" => bundle_only = true,
+            "sctp-port" => section.sctp_port = attribute.value.parse().ok(),
+            "max-message-size" => section.max_message_size = attribute.value.parse().ok(),
             "rtpmap" | "fmtp" | "rtcp-fb" => section.format_line(attribute)?,
             "candidate" => section.candidate_line(attribute)?,
             "extmap" => section.extension_line(attribute)?,

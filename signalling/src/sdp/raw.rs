@@ -8,8 +8,8 @@ use std::io::Cursor;
 
 use rtc_sdp::SessionDescription;
 
-/// Longest description that is read, in bytes. Browsers write about 6 kB for two sections.
-pub const MAX_SDP_LEN: usize = 64 * 1024;
+/// Longest description that is read, in bytes. Browsers write about 3 kB for each section, and a meeting has many.
+pub const MAX_SDP_LEN: usize = 512 * 1024;
 
 /// What a fragment lacks to be a description of its own.
 const FRAGMENT_HEAD: &str = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
@@ -308,7 +308,7 @@ mod tests {
             read(&format!("{HEAD}v=0\r\n")).unwrap_err(),
             SdpError::Grammar { line: 5 }
         );
-        assert_eq!(read(&"v=0\r\n".repeat(20_000)).unwrap_err(), SdpError::TooLong);
+        assert_eq!(read(&"v=0\r\n".repeat(200_000)).unwrap_err(), SdpError::TooLong);
     }
 
     #[test]

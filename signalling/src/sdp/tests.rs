@@ -496,7 +496,7 @@ fn malformed_offers_get_one_sentence_with_the_line() {
 #[test]
 fn lists_have_bounds() {
     let mut text = OFFERS[18].1.to_owned();
-    for index in 0..=description::MAX_SECTIONS {
+    for index in 0..=MAX_SECTIONS {
         write!(text, "m=audio 9 RTP/AVP 0\r\na=mid:{index}\r\n").unwrap();
     }
     assert!(matches!(

@@ -50,7 +50,15 @@ impl Section {
             }
             write!(f, " {}\r\n", line.uri)?;
         }
-        write!(f, "a={}\r\n", self.direction.as_str())?;
+        if self.sctp_port.is_none() {
+            write!(f, "a={}\r\n", self.direction.as_str())?;
+        }
+        if let Some(port) = self.sctp_port {
+            write!(f, "a=sctp-port:{port}\r\n")?;
+        }
+        if let Some(size) = self.max_message_size {
+            write!(f, "a=max-message-size:{size}\r\n")?;
+        }
         if let Some(msid) = &self.msid {
             let space = if msid.track.is_empty() { "" } else { " " };
             write!(f, "a=msid:{}{space}{}\r\n", msid.stream, msid.track)?;

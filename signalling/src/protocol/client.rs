@@ -1,0 +1,418 @@
+//! One client, as a state machine: its requests and the changes of the room go in, messages and work for the router come
+//! out. Without sockets and without waiting; whoever runs it carries out its [`Step`]s in order.
+
+use std::collections::VecDeque;
+
+use althing_media_core::config::EndpointId;
+use althing_media_core::transport::Candidate;
+use serde::Deserialize;
+
+use super::describe;
+use super::media::{Changed, Touch};
+use super::publish::Announced;
+use super::roster::Roster;
+use super::sections::{Plan, Sections};
+use super::wire::{Request, Response, proto};
+use super::wishes::Wishes;
+use crate::room::{Admission, Audience, ConnectionId, Features, MAX_FEATURES, Participant, ParticipantSid, Room};
+use crate::room::{Track, TrackSid};
+use crate::sdp::{Codecs, Description};
+
+/// How often the client says that it is there, and after what silence it gives up, in seconds.
+const PING_INTERVAL: i32 = 5;
+const PING_TIMEOUT: i32 = 15;
+
+/// From this generation on, clients take note of a request that went well.
+const CONFIRMS: i32 = 15;
+
+/// Longest name, and most bytes of metadata and of all attributes.
+const MAX_NAME: usize = 256;
+const MAX_METADATA: usize = 64 * 1024;
+
+/// Participants that an audience may name.
+const MAX_ADMISSIONS: usize = 1024;
+
+/// What has to be done for a client.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Send a message.
+    Send(Box<Response>),
+    /// Change the endpoint as an offer wants, and tell the outcome by [`Client::negotiated`].
+    Negotiate(Box<Plan>),
+    /// A small change in the router.
+    Touch(Touch),
+    /// The client's connection is over.
+    End,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) connection: ConnectionId,
+    pub(super) sid: ParticipantSid,
+    pub(super) endpoint: Option<EndpointId>,
+    pub(super) codecs: Codecs,
+    pub(super) announced: Vec<Announced>,
+    pub(super) sections: Sections,
+    pub(super) wishes: Wishes,
+    roster: Roster,
+    protocol: i32,
+    features: Features,
+    steps: VecDeque<Step>,
+}
+
+impl Client {
+    /// A client whose connection has joined the room.
+    pub(super) fn new(
+        connection: ConnectionId,
+        sid: ParticipantSid,
+        codecs: Codecs,
+        request: &proto::JoinRequest,
+    ) -> Self {
+        let usual = || proto::ConnectionSettings {
+            auto_subscribe: true,
+            ..Default::default()
+        };
+        let settings = request.connection_settings.unwrap_or_else(usual);
+        let info = request.client_info.clone().unwrap_or_default();
+        let features = Features {
+            protocol: info.client_protocol,
+            capabilities: info.capabilities.into_iter().take(MAX_FEATURES).collect(),
+        };
+        Self {
+            connection,
+            roster: Roster::new(sid.clone()),
+            sid,
+            endpoint: None,
+            codecs,
+            announced: Vec::new(),
+            sections: Sections::new(),
+            wishes: Wishes::new(settings.auto_subscribe, settings.adaptive_stream),
+            protocol: info.protocol,
+            features,
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// The first message, and what came with the request to join.
+    pub(super) fn join(&mut self, room: &mut Room, request: proto::JoinRequest) {
+        room.set_features(self.connection, std::mem::take(&mut self.features));
+        let permitted = self
+            .me(room)
+            .is_some_and(|me| me.profile.permissions.update_own_metadata);
+        if permitted && (!request.metadata.is_empty() || !request.participant_attributes.is_empty()) {
+            let (metadata, attributes) = (request.metadata, request.participant_attributes);
+            if metadata.len() + size(&attributes) <= MAX_METADATA {
+                room.change_profile(self.connection, |profile| {
+                    if !metadata.is_empty() {
+                        profile.metadata = metadata;
+                    }
+                    profile.attributes.extend(attributes);
+                });
+            }
+        }
+        let response = proto::JoinResponse {
+            room: Some(describe::room(room)),
+            participant: self.me(room).map(describe::participant),
+            other_participants: self.roster.first(room),
+            server_version: describe::COMPATIBLE_VERSION.to_owned(),
+            server_info: Some(describe::server_info()),
+            ping_interval: PING_INTERVAL,
+            ping_timeout: PING_TIMEOUT,
+            enabled_publish_codecs: describe::publishable(&self.codecs),
+            ..Default::default()
+        };
+        self.send(Response::Join(response));
+        for track in request.add_track_requests {
+            self.add_track(room, track);
+        }
+        if let Some(offer) = request.publisher_offer {
+            self.offer(room, &offer);
+        }
+    }
+
+    /// The client has come back on a new WebSocket: it may have missed anything.
+    pub(super) fn resume(&mut self, room: &Room) {
+        self.steps.retain(|step| !matches!(step, Step::Send(_)));
+        self.send(Response::Reconnect(proto::ReconnectResponse {
+            server_info: Some(describe::server_info()),
+            ..Default::default()
+        }));
+        self.roster.restart();
+        self.sections.restart();
+        self.sync(room);
+        let room = Some(describe::room(room));
+        self.send(Response::RoomUpdate(proto::RoomUpdate { room }));
+    }
+
+    /// Takes a request.
+    pub(super) fn handle(&mut self, room: &mut Room, request: Request) {
+        match request {
+            Request::Offer(offer) => self.offer(room, &offer),
+            Request::Trickle(trickle) => self.trickle(&trickle),
+            Request::AddTrack(track) => self.add_track(room, track),
+            Request::Mute(mute) => self.mute(room, mute),
+            Request::Subscription(update) => self.choose(room, update),
+            Request::TrackSetting(settings) => self.set(room, &settings),
+            Request::Leave(_) => self.steps.push_back(Step::End),
+            Request::SubscriptionPermission(permission) => {
+                room.set_audience(self.connection, audience(permission));
+            }
+            Request::SyncState(state) => self.sync_state(room, state),
+            Request::Simulate(scenario) => self.simulate(scenario.scenario),
+            Request::Ping(_) => self.send(Response::Pong(describe::millis(crate::hub::unix_now()))),
+            Request::PingReq(ping) => self.send(Response::PongResp(proto::Pong {
+                last_ping_timestamp: ping.timestamp,
+                timestamp: describe::millis(crate::hub::unix_now()),
+            })),
+            Request::UpdateMetadata(update) => self.update_metadata(room, update),
+            Request::UpdateAudioTrack(update) => self.update_audio(room, update),
+            Request::UpdateVideoTrack(update) => self.update_video(room, &update),
+            // An answer belongs to the older form with two connections; the rest is not offered to clients.
+            _ => {}
+        }
+    }
+
+    /// Tells the client what has changed in the room, and asks for what it must do about it.
+    pub(super) fn sync(&mut self, room: &Room) {
+        let updates = self.roster.update(room);
+        updates.into_iter().for_each(|update| self.send(update));
+        let Some(me) = self.me(room) else {
+            return;
+        };
+        self.wishes.prune(room);
+        let wanted = self.wishes.wanted(room, me);
+        if let Some(requirement) = self.sections.requirement(&wanted) {
+            self.send(Response::MediaSectionsRequirement(requirement));
+        }
+    }
+
+    /// The router has done what an offer wants.
+    pub(super) fn negotiated(&mut self, room: &mut Room, plan: &Plan, changed: &Changed) {
+        self.endpoint = Some(changed.endpoint);
+        let answer = self.sections.finish(plan, changed);
+        self.arrive(room, plan, changed);
+        // Who publishes must be known before their media comes.
+        self.sync(room);
+        for track in &plan.refused {
+            self.send(Response::SubscriptionResponse(proto::SubscriptionResponse {
+                track_sid: track.0.clone(),
+                err: proto::SubscriptionError::SeCodecUnsupported as i32,
+            }));
+        }
+        self.send(Response::Answer(answer));
+    }
+
+    /// Says good-bye; the last thing that the client is told.
+    pub(super) fn dismiss(&mut self, reason: proto::DisconnectReason, action: proto::leave_request::Action) {
+        self.send(Response::Leave(leave(reason, action)));
+        self.steps.push_back(Step::End);
+    }
+
+    /// What has to be done next.
+    pub(super) fn poll(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    pub(super) fn send(&mut self, response: Response) {
+        self.steps.push_back(Step::Send(Box::new(response)));
+    }
+
+    pub(super) fn me<'a>(&self, room: &'a Room) -> Option<&'a Participant> {
+        room.participant_of(self.connection)
+    }
+
+    fn offer(&mut self, room: &mut Room, offer: &proto::SessionDescription) {
+        let plan = self.plan(room, offer);
+        match plan {
+            Ok(plan) => self.steps.push_back(Step::Negotiate(Box::new(plan))),
+            Err(problem) => {
+                tracing::info!(participant = self.sid.0, problem, "an offer cannot be answered");
+                let action = proto::leave_request::Action::Reconnect;
+                self.dismiss(proto::DisconnectReason::StateMismatch, action);
+            }
+        }
+    }
+
+    fn plan(&self, room: &mut Room, offer: &proto::SessionDescription) -> Result<Plan, String> {
+        let description = Description::parse(&offer.sdp).map_err(|error| error.to_string())?;
+        let me = room.participant_of(self.connection).ok_or("the connection is gone")?;
+        let wanted = self.wishes.wanted(room, me);
+        let mut taken: Vec<TrackSid> = Vec::new();
+        let announced = &self.announced;
+        let find = |section: &crate::sdp::Section| Announced::find(announced, section, &mut taken);
+        let numbered = (offer.id, &description);
+        let plan = self.sections.plan(numbered, &self.codecs, &wanted, &self.wishes, find);
+        let mut plan = plan.map_err(|error| error.to_string())?;
+        plan.change.endpoint = self.endpoint;
+        for track in &plan.departures {
+            room.unpublish(self.connection, track);
+        }
+        Ok(plan)
+    }
+
+    /// Candidates before the first answer are not needed: we do not send the first check.
+    fn trickle(&mut self, trickle: &proto::TrickleRequest) {
+        #[derive(Deserialize)]
+        struct Init {
+            candidate: String,
+        }
+        let init = serde_json::from_str::<Init>(&trickle.candidate_init).ok();
+        let candidate = init.and_then(|init| init.candidate.parse::<Candidate>().ok());
+        if let (Some(candidate), Some(endpoint)) = (candidate, self.endpoint) {
+            self.steps.push_back(Step::Touch(Touch::Candidate(endpoint, candidate)));
+        }
+    }
+
+    fn choose(&mut self, room: &Room, update: proto::UpdateSubscription) {
+        let grouped = update
+            .participant_tracks
+            .into_iter()
+            .flat_map(|tracks| tracks.track_sids);
+        self.wishes
+            .choose(update.track_sids.into_iter().chain(grouped), update.subscribe);
+        self.sync(room);
+    }
+
+    fn set(&mut self, room: &Room, settings: &proto::UpdateTrackSettings) {
+        self.wishes.set(settings);
+        for sid in settings.track_sids.iter().map(|name| TrackSid(name.clone())) {
+            let (Some(subscription), Some(track)) = (self.sections.subscription(&sid), find(room, &sid)) else {
+                continue;
+            };
+            let paused = self.wishes.pauses(&sid);
+            if !paused {
+                let layers = self.wishes.layers(track);
+                self.steps.push_back(Step::Touch(Touch::Layers(subscription, layers)));
+            }
+            self.steps.push_back(Step::Touch(Touch::Pause(subscription, paused)));
+        }
+    }
+
+    /// What the client believes after it has come back: when it publishes what we do not know, it must begin anew.
+    fn sync_state(&mut self, room: &Room, state: proto::SyncState) {
+        let known = |sid: &str| {
+            let published = room
+                .connection(self.connection)
+                .is_some_and(|own| own.tracks.iter().any(|one| one.sid.0 == sid));
+            published || self.announced.iter().any(|one| one.sid.0 == sid)
+        };
+        let strange = state.publish_tracks.iter().filter_map(|one| one.track.as_ref());
+        if strange.into_iter().any(|track| !known(&track.sid)) {
+            let action = proto::leave_request::Action::Reconnect;
+            return self.dismiss(proto::DisconnectReason::StateMismatch, action);
+        }
+        if let Some(update) = state.subscription {
+            self.choose(room, update);
+        }
+        let disabled = proto::UpdateTrackSettings {
+            track_sids: state.track_sids_disabled,
+            disabled: true,
+            ..Default::default()
+        };
+        self.set(room, &disabled);
+    }
+
+    /// Accidents on demand, for tests of clients.
+    fn simulate(&mut self, scenario: Option<proto::simulate_scenario::Scenario>) {
+        use proto::leave_request::Action;
+        use proto::simulate_scenario::Scenario;
+        match scenario {
+            Some(Scenario::ServerLeave(_)) => {
+                self.dismiss(proto::DisconnectReason::ServerShutdown, Action::Disconnect);
+            }
+            Some(Scenario::NodeFailure(_) | Scenario::LeaveRequestFullReconnect(_)) => {
+                self.dismiss(proto::DisconnectReason::StateMismatch, Action::Reconnect);
+            }
+            _ => {}
+        }
+    }
+
+    fn update_metadata(&mut self, room: &mut Room, update: proto::UpdateParticipantMetadata) {
+        use proto::request_response::Reason;
+        let Some(me) = self.me(room) else {
+            return;
+        };
+        let (name, metadata, attributes) = (&update.name, &update.metadata, &update.attributes);
+        let fits = name.len() <= MAX_NAME
+            && metadata.len() <= MAX_METADATA
+            && size(attributes) + size(&me.profile.attributes) <= 2 * MAX_METADATA;
+        let reason = match (me.profile.permissions.update_own_metadata, fits) {
+            (false, _) => Reason::NotAllowed,
+            (true, false) => Reason::LimitExceeded,
+            (true, true) => Reason::Ok,
+        };
+        if reason == Reason::Ok {
+            room.change_profile(self.connection, |profile| {
+                if !name.is_empty() {
+                    profile.name.clone_from(name);
+                }
+                if !metadata.is_empty() {
+                    profile.metadata.clone_from(metadata);
+                }
+                for (key, value) in attributes {
+                    if value.is_empty() {
+                        profile.attributes.remove(key);
+                    } else {
+                        profile.attributes.insert(key.clone(), value.clone());
+                    }
+                }
+            });
+        }
+        if reason != Reason::Ok || self.protocol >= CONFIRMS {
+            let request_id = update.request_id;
+            let request = Some(proto::request_response::Request::UpdateMetadata(update));
+            self.respond(request_id, reason, request);
+        }
+    }
+
+    /// Tells how a request has gone.
+    pub(super) fn respond(
+        &mut self,
+        request_id: u32,
+        reason: proto::request_response::Reason,
+        request: Option<proto::request_response::Request>,
+    ) {
+        self.send(Response::RequestResponse(proto::RequestResponse {
+            request_id,
+            reason: reason as i32,
+            message: String::new(),
+            request,
+        }));
+    }
+}
+
+/// A good-bye.
+pub(super) fn leave(reason: proto::DisconnectReason, action: proto::leave_request::Action) -> proto::LeaveRequest {
+    proto::LeaveRequest {
+        can_reconnect: action != proto::leave_request::Action::Disconnect,
+        reason: reason as i32,
+        action: action as i32,
+        regions: None,
+    }
+}
+
+fn find<'a>(room: &'a Room, sid: &TrackSid) -> Option<&'a Track> {
+    let mut tracks = room.participants().iter().flat_map(Participant::tracks);
+    tracks.find(|track| track.sid == *sid)
+}
+
+fn audience(permission: proto::SubscriptionPermission) -> Audience {
+    let admission = |one: proto::TrackPermission| Admission {
+        sid: one.participant_sid,
+        identity: one.participant_identity,
+        tracks: (!one.all_tracks).then(|| one.track_sids.into_iter().map(TrackSid).collect()),
+    };
+    let some = permission
+        .track_permissions
+        .into_iter()
+        .take(MAX_ADMISSIONS)
+        .map(admission);
+    Audience {
+        only: (!permission.all_participants).then(|| some.collect()),
+    }
+}
+
+fn size<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> usize {
+    pairs.into_iter().map(|(key, value)| key.len() + value.len()).sum()
+}

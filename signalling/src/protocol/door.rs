@@ -1,0 +1,129 @@
+//! The paths of the protocol, and who is let in.
+//!
+//! | path | methods | |
+//! |---|---|---|
+//! | `/rtc/v1`, `/rtc` | GET | the WebSocket |
+//! | `/rtc/v1/validate`, `/rtc/validate` | GET | why the WebSocket was refused |
+//! | `/` | HEAD | is the server there? |
+
+use axum::Router;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, head};
+
+use super::join;
+use super::session::{self, Attached, Newcomer};
+use super::wire::{self, proto};
+use crate::http::bearer;
+use crate::hub::{Hub, Shared, unix_now};
+use crate::problem::Problem;
+use crate::room::Profile;
+use crate::token::Claims;
+
+/// Longest name of a room or participant, in bytes.
+const MAX_NAME: usize = 256;
+
+/// All routes.
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/rtc/v1", get(connect))
+        .route("/rtc", get(connect))
+        .route("/rtc/v1/validate", get(validate))
+        .route("/rtc/validate", get(validate))
+        .route("/", head(async || StatusCode::OK))
+}
+
+/// A request that is good.
+struct Welcome {
+    claims: Claims,
+    profile: Profile,
+    request: proto::JoinRequest,
+}
+
+async fn connect(
+    State(hub): State<Shared>,
+    Query(query): Query<join::Query>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let welcome = check(&hub, &query, &headers)?;
+    let upgrade = upgrade.map_err(|_| {
+        Problem::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "This resource is a WebSocket: the request must ask for an upgrade.",
+        )
+    })?;
+    let upgrade = upgrade
+        .max_message_size(wire::MAX_FRAME)
+        .max_frame_size(wire::MAX_FRAME);
+    let room = welcome.claims.video.room.clone();
+    if welcome.request.reconnect {
+        let sid = &welcome.request.participant_sid;
+        let known = hub.resume(&room, sid, &welcome.profile.identity);
+        let state = welcome.request.sync_state;
+        return Ok(upgrade.on_upgrade(async move |socket: WebSocket| match known {
+            Some(known) => {
+                // When it has ended in this moment, the closed socket tells the client to begin anew.
+                let attached = Attached { socket, state };
+                let _ = known.send(session::Command::Attach(Box::new(attached))).await;
+            }
+            None => session::turn_away(socket).await,
+        }));
+    }
+    let entered = hub.enter(&room, &welcome.profile)?;
+    let connection = entered.connection;
+    let (failed, failed_room) = (hub.clone(), room.clone());
+    let newcomer = Newcomer {
+        hub,
+        room,
+        entered,
+        claims: welcome.claims,
+        request: welcome.request,
+    };
+    let upgrade = upgrade.on_failed_upgrade(move |_| {
+        failed.with_room(&failed_room, |room| room.leave(connection));
+    });
+    Ok(upgrade.on_upgrade(|socket| newcomer.run(socket)))
+}
+
+async fn validate(
+    State(hub): State<Shared>,
+    Query(query): Query<join::Query>,
+    headers: HeaderMap,
+) -> Result<&'static str, Problem> {
+    check(&hub, &query, &headers)?;
+    Ok("success")
+}
+
+fn check(hub: &Hub, query: &join::Query, headers: &HeaderMap) -> Result<Welcome, Problem> {
+    let token = match (bearer(headers), query.access_token.as_deref()) {
+        (Ok(token), _) | (Err(_), Some(token)) => token,
+        (Err(problem), None) => return Err(problem),
+    };
+    let claims = hub.config.keys.verify(token, unix_now())?;
+    if !claims.video.room_join {
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "The access token does not allow to join a room.",
+        ));
+    }
+    let named = |name: &str| !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+    if !named(&claims.video.room) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "The access token names no room."));
+    }
+    let profile = Profile::of(&claims).filter(|profile| named(&profile.identity));
+    let profile =
+        profile.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "The access token names no participant."))?;
+    let request = join::read(query)?.ok_or_else(|| {
+        let sentence = "Clients that use one connection to send and another one to receive are not served yet.";
+        Problem::new(StatusCode::NOT_IMPLEMENTED, sentence)
+    })?;
+    Ok(Welcome {
+        claims,
+        profile,
+        request,
+    })
+}

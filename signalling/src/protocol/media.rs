@@ -1,0 +1,98 @@
+//! What one offer changes in the router, done in one go on the router's own thread.
+
+use std::time::Instant;
+
+use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
+use althing_media_core::transport::{Candidate, LocalDescription, RemoteDescription, WebRtcConfig};
+use althing_media_core::{EndpointConfig, LayerTarget, Router, SubscriptionConfig, TrackConfig, UsageError};
+
+/// What must become of the endpoint.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    /// The endpoint, `None` when there is none yet.
+    pub(super) endpoint: Option<EndpointId>,
+    /// The peer's transport, when it is new or ICE starts anew.
+    pub(super) remote: Option<RemoteDescription>,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) tracks: Vec<TrackConfig>,
+    pub(super) open: Vec<Opening>,
+    pub(super) close: Vec<SubscriptionId>,
+}
+
+/// A stream to be opened.
+#[derive(Debug, Clone)]
+pub(super) struct Opening {
+    pub(super) config: SubscriptionConfig,
+    pub(super) source: TrackId,
+    pub(super) paused: bool,
+}
+
+/// What has become of it; the lists are in the order of the change.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) endpoint: EndpointId,
+    pub(super) local: LocalDescription,
+    pub(super) tracks: Vec<TrackId>,
+    pub(super) subscriptions: Vec<SubscriptionId>,
+}
+
+/// Changes the endpoint, or makes it; a new one does not stay behind when something fails.
+pub(super) fn change(router: &mut Router, now: Instant, change: &Change) -> Result<Changed, UsageError> {
+    let (endpoint, new) = match change.endpoint {
+        Some(endpoint) => (endpoint, false),
+        None => (
+            router.add_endpoint(now, EndpointConfig::WebRtc(WebRtcConfig::SERVER))?,
+            true,
+        ),
+    };
+    let changed = fill(router, now, endpoint, change);
+    if new && changed.is_err() {
+        router.remove_endpoint(now, endpoint);
+    }
+    changed
+}
+
+fn fill(router: &mut Router, now: Instant, endpoint: EndpointId, change: &Change) -> Result<Changed, UsageError> {
+    if let Some(remote) = &change.remote {
+        router.set_remote(now, endpoint, remote)?;
+    }
+    for candidate in &change.candidates {
+        router.add_remote_candidate(now, endpoint, candidate)?;
+    }
+    change.close.iter().for_each(|id| router.unsubscribe(now, *id));
+    let tracks = change.tracks.iter().map(|track| router.add_track(now, endpoint, track));
+    let tracks = tracks.collect::<Result<_, _>>()?;
+    let mut subscriptions = Vec::with_capacity(change.open.len());
+    for opening in &change.open {
+        let id = router.subscribe(now, endpoint, opening.config.clone())?;
+        router.pause(now, id, opening.paused);
+        router.set_source(now, id, Some(opening.source));
+        subscriptions.push(id);
+    }
+    let local = router.local_description(endpoint).ok_or(UsageError::NoEndpoint)?;
+    Ok(Changed {
+        endpoint,
+        local,
+        tracks,
+        subscriptions,
+    })
+}
+
+/// A small change between offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Touch {
+    Layers(SubscriptionId, LayerTarget),
+    Pause(SubscriptionId, bool),
+    Candidate(EndpointId, Candidate),
+}
+
+/// Makes it. What is gone needs it no more.
+pub(super) fn touch(router: &mut Router, now: Instant, touch: &Touch) {
+    match touch {
+        Touch::Layers(id, layers) => router.set_layers(now, *id, *layers),
+        Touch::Pause(id, paused) => router.pause(now, *id, *paused),
+        Touch::Candidate(endpoint, candidate) => {
+            let _ = router.add_remote_candidate(now, *endpoint, candidate);
+        }
+    }
+}

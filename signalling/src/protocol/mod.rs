@@ -1,0 +1,43 @@
+//! The room protocol that the existing client SDKs speak (see `docs/protocol.md`), as an adapter over the rooms.
+//!
+//! One WebSocket for each client carries protobuf messages; one peer connection carries what it sends and what it
+//! receives. Clients with two connections are not served. What works, and what does not yet, stands in
+//! `docs/protocol.md`.
+//!
+//! ```text
+//!   WebSocket --frame--> session --request--> client (state machine) --step--> session --> WebSocket, router
+//!                                                 ^
+//!                                 room (under the hub's lock), whose changes wake the session
+//! ```
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `door` | paths, and who is let in |
+//! | `join` | the request to join, which stands in the address |
+//! | `session` | the task of one client |
+//! | `client` | the state machine |
+//! | `publish` | what the client sends |
+//! | `wishes` | what it wants to receive |
+//! | `sections` | the media sections that both share |
+//! | `media` | what an offer changes in the router |
+//! | `roster` | what it knows of the others |
+//! | `describe` | the room in the words of the protocol |
+//! | `wire` | the messages |
+
+mod client;
+mod describe;
+mod door;
+mod join;
+mod media;
+mod publish;
+mod roster;
+mod sections;
+mod session;
+mod wire;
+mod wishes;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use door::routes;
+pub(crate) use session::{Command, Handle, MAX_COMMANDS};

@@ -1,0 +1,350 @@
+//! A client with its WebSocket: a task that feeds the state machine and carries out what it wants.
+//!
+//! The task outlives a WebSocket that is lost: as long as media flows, the client may come back on another one.
+
+use std::future::pending;
+use std::time::Duration;
+
+use althing_media_core::Router;
+use althing_media_net::Worker;
+use axum::extract::ws::{Message, WebSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::client::{self, Client, Step};
+use super::media;
+use super::sections::Plan;
+use super::wire::{self, Response, proto};
+use crate::hub::{Entered, Shared, unix_now};
+use crate::room::ParticipantSid;
+use crate::token::Claims;
+
+/// Changes of the room are gathered for so long before a client is told of them.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// A client that does not take a message within this time is taken for lost.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A WebSocket on which nothing has come for so long is taken for lost: clients say something every five seconds.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked for that, and how many messages are taken in that time.
+const TICK: Duration = Duration::from_secs(1);
+const MESSAGES_PER_TICK: u32 = 500;
+
+/// How often a client gets a new token, and how long that is good.
+const REFRESH: Duration = Duration::from_secs(300);
+const VALIDITY: Duration = Duration::from_secs(900);
+
+/// Commands that wait for a client; who sends one waits as well.
+pub(crate) const MAX_COMMANDS: usize = 4;
+
+/// What a client's task is told from outside.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// It has come back.
+    Attach(Box<Attached>),
+    /// Somebody with the same identity has come.
+    Replaced,
+}
+
+/// A new WebSocket of a client that comes back.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(super) socket: WebSocket,
+    pub(super) state: Option<proto::SyncState>,
+}
+
+/// A client that may come in.
+pub(super) struct Newcomer {
+    pub(super) hub: Shared,
+    pub(super) room: String,
+    pub(super) entered: Entered,
+    pub(super) claims: Claims,
+    pub(super) request: proto::JoinRequest,
+}
+
+/// Tells a client that nobody knows it any more.
+pub(super) async fn turn_away(mut socket: WebSocket) {
+    let action = proto::leave_request::Action::Reconnect;
+    let leave = client::leave(proto::DisconnectReason::StateMismatch, action);
+    let frame = wire::encode(Response::Leave(leave));
+    // It finds out by itself when it does not get this.
+    let _ = timeout(SEND_TIMEOUT, socket.send(Message::Binary(frame.into()))).await;
+    let _ = timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await;
+}
+
+impl Newcomer {
+    /// Serves the client until it leaves.
+    pub(super) async fn run(self, socket: WebSocket) {
+        let Entered {
+            connection,
+            sid,
+            worker,
+            changed,
+            commands,
+        } = self.entered;
+        let codecs = self.hub.config.codecs.clone();
+        let mut client = Client::new(connection, sid, codecs, &self.request);
+        let request = self.request;
+        let joined = self.hub.with_room(&self.room, |room| client.join(room, request));
+        let session = Session {
+            hub: self.hub,
+            room: self.room,
+            worker,
+            client,
+            claims: self.claims,
+            socket: Some(socket),
+            heard: Instant::now(),
+            taken: 0,
+        };
+        if joined.is_some() {
+            session.run(changed, commands).await;
+        }
+    }
+}
+
+struct Session {
+    hub: Shared,
+    room: String,
+    worker: Worker<Router>,
+    client: Client,
+    claims: Claims,
+    /// `None` while the client is away.
+    socket: Option<WebSocket>,
+    heard: Instant,
+    /// Messages since the last tick.
+    taken: u32,
+}
+
+/// The client's connection is over.
+struct Ended;
+
+impl Session {
+    async fn run(mut self, mut changed: watch::Receiver<u64>, mut commands: mpsc::Receiver<Command>) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut refresh = interval(REFRESH);
+        let mut due: Option<Instant> = None;
+        let mut told = Instant::now();
+        changed.mark_changed();
+        while self.carry_out().await.is_ok() {
+            let room_for_more = self.taken < MESSAGES_PER_TICK;
+            tokio::select! {
+                // Why a client is sent away must be seen before it is seen that it is gone; frames come last, so that a
+                // flood of them keeps nothing else waiting.
+                biased;
+                command = commands.recv() => self.command(command),
+                _ = tick.tick() => {
+                    self.taken = 0;
+                    if self.socket.is_some() && self.heard.elapsed() > SILENCE {
+                        self.lost();
+                    }
+                }
+                _ = refresh.tick() => self.refresh(),
+                () = wait(due) => {
+                    (due, told) = (None, Instant::now());
+                    self.sync();
+                }
+                result = changed.changed(), if due.is_none() => match result {
+                    Ok(()) => due = Some(Instant::now().max(told + GATHER)),
+                    Err(_) => self.close(),
+                },
+                frame = receive(&mut self.socket), if room_for_more => self.take(frame),
+            }
+        }
+        let connection = self.client.connection;
+        self.hub.with_room(&self.room, |room| room.leave(connection));
+        if let Some(mut socket) = self.socket {
+            let _ = timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await;
+        }
+    }
+
+    /// Does all that the client wants done.
+    async fn carry_out(&mut self) -> Result<(), Ended> {
+        while let Some(step) = self.client.poll() {
+            match step {
+                Step::Send(response) => self.send(*response).await,
+                Step::Negotiate(plan) => self.negotiate(&plan).await,
+                Step::Touch(touch) => {
+                    let touched = self.worker.run(move |router, now| media::touch(router, now, &touch));
+                    if let Err(error) = touched {
+                        tracing::warn!(room = self.room, %error, "a wish is lost");
+                    }
+                }
+                Step::End => return Err(Ended),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, response: Response) {
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
+        let frame = Message::Binary(wire::encode(response).into());
+        if !matches!(timeout(SEND_TIMEOUT, socket.send(frame)).await, Ok(Ok(()))) {
+            self.lost();
+        }
+    }
+
+    async fn negotiate(&mut self, plan: &Plan) {
+        let change = plan.change.clone();
+        let asked = self.worker.ask(move |router, now| media::change(router, now, &change));
+        let changed = match asked {
+            Ok(reply) => reply.await.map_err(|_| "the media worker has ended".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let changed = changed.and_then(|changed| changed.map_err(|error| error.to_string()));
+        let changed = match changed {
+            Ok(changed) => changed,
+            Err(problem) => {
+                tracing::warn!(room = self.room, problem, "an offer cannot be carried out");
+                let action = proto::leave_request::Action::Reconnect;
+                return self.client.dismiss(proto::DisconnectReason::MediaFailure, action);
+            }
+        };
+        let (connection, endpoint) = (self.client.connection, changed.endpoint);
+        if plan.change.endpoint.is_none() && !self.hub.adopt(&self.room, connection, endpoint) {
+            let _ = self
+                .worker
+                .run(move |router, now| router.remove_endpoint(now, endpoint));
+            return self.gone();
+        }
+        let client = &mut self.client;
+        self.hub
+            .with_room(&self.room, |room| client.negotiated(room, plan, &changed));
+    }
+
+    /// A frame has come, or the WebSocket is closed.
+    fn take(&mut self, frame: Option<Result<Message, axum::Error>>) {
+        self.heard = Instant::now();
+        self.taken += 1;
+        match frame {
+            Some(Ok(Message::Binary(frame))) => match wire::decode(&frame) {
+                Ok(Some(request)) => {
+                    let client = &mut self.client;
+                    self.hub.with_room(&self.room, |room| client.handle(room, request));
+                }
+                Ok(None) => {}
+                Err(wire::Malformed) => {
+                    tracing::info!(room = self.room, "a message is not readable");
+                    let action = proto::leave_request::Action::Reconnect;
+                    self.client.dismiss(proto::DisconnectReason::StateMismatch, action);
+                }
+            },
+            Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_)) | Err(_)) | None => self.lost(),
+        }
+    }
+
+    fn command(&mut self, command: Option<Command>) {
+        match command {
+            Some(Command::Attach(attached)) => {
+                let Attached { socket, state } = *attached;
+                self.socket = Some(socket);
+                self.heard = Instant::now();
+                let client = &mut self.client;
+                self.hub.with_room(&self.room, |room| {
+                    client.resume(room);
+                    if let Some(state) = state {
+                        client.handle(room, wire::Request::SyncState(state));
+                    }
+                });
+                self.refresh();
+            }
+            Some(Command::Replaced) => {
+                let action = proto::leave_request::Action::Disconnect;
+                self.client.dismiss(proto::DisconnectReason::DuplicateIdentity, action);
+            }
+            // Its end is kept by the room as long as the connection is there.
+            None => self.gone(),
+        }
+    }
+
+    /// The WebSocket is lost. The client may come back if media has flowed.
+    fn lost(&mut self) {
+        self.socket = None;
+        let connection = self.client.connection;
+        let active = self.hub.with_room(&self.room, |room| {
+            room.connection(connection)
+                .is_some_and(crate::room::Connection::is_active)
+        });
+        if active != Some(true) {
+            let action = proto::leave_request::Action::Reconnect;
+            self.client.dismiss(proto::DisconnectReason::SignalClose, action);
+        }
+    }
+
+    fn sync(&mut self) {
+        let client = &mut self.client;
+        let present = self.hub.with_room(&self.room, |room| {
+            let present = room.connection(client.connection).is_some();
+            if present {
+                client.sync(room);
+            }
+            present
+        });
+        match present {
+            Some(true) => {}
+            Some(false) => self.gone(),
+            None => self.close(),
+        }
+    }
+
+    /// Media does not flow any more.
+    fn gone(&mut self) {
+        let action = proto::leave_request::Action::Reconnect;
+        self.client.dismiss(proto::DisconnectReason::MediaFailure, action);
+    }
+
+    /// The server ends.
+    fn close(&mut self) {
+        let action = proto::leave_request::Action::Reconnect;
+        self.client.dismiss(proto::DisconnectReason::ServerShutdown, action);
+    }
+
+    /// A token for coming back, with what has become of the participant.
+    fn refresh(&mut self) {
+        let client = &mut self.client;
+        let profile = self
+            .hub
+            .with_room(&self.room, |room| client.me(room).map(|me| me.profile.clone()));
+        let Some(profile) = profile.flatten() else {
+            return;
+        };
+        let claims = Claims {
+            name: profile.name,
+            metadata: profile.metadata,
+            attributes: profile.attributes,
+            nbf: None,
+            exp: Some(unix_now().saturating_add(VALIDITY).as_secs()),
+            ..self.claims.clone()
+        };
+        if let Some(token) = self.hub.config.keys.mint(&self.claims.iss, &claims) {
+            self.client.send(Response::RefreshToken(token));
+        }
+    }
+}
+
+async fn receive(socket: &mut Option<WebSocket>) -> Option<Result<Message, axum::Error>> {
+    match socket {
+        Some(socket) => socket.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn wait(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
+    }
+}
+
+/// A client that has come in: how it is reached.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) identity: String,
+    pub(crate) sid: ParticipantSid,
+    pub(crate) commands: mpsc::Sender<Command>,
+}
