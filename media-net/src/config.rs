@@ -42,10 +42,10 @@ pub struct NetConfig {
 }
 
 /// Below what a listener notices, and what the pacers of browsers do anyway: they send every 5 ms.
-const GATHER: Duration = Duration::from_millis(4);
+const GATHER: Duration = Duration::from_millis(5);
 
 impl Default for NetConfig {
-    /// No sockets, one worker per core, 1024 connections, trains both ways, rests of 4 ms at most, events thrown
+    /// No sockets, one worker per core, 1024 connections, trains both ways, rests of 5 ms at most, events thrown
     /// away.
     fn default() -> Self {
         Self {
