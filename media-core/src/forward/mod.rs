@@ -32,6 +32,9 @@ use crate::payload::{Info, MediaKind, Patch};
 use crate::receive::history::Received;
 use crate::time::RtpTime;
 
+/// Free numbers that are remembered for filling: more would be a flood.
+const MAX_UNFILLED: usize = 64;
+
 /// What a subscription needs to know of a received packet. `Copy`; made once per received packet.
 #[derive(Debug, Clone, Copy)]
 pub struct Meta {
@@ -107,6 +110,8 @@ pub struct Forwarder {
     next_seq: u64,
     timeline: Timeline,
     last_ids: Option<Patch>,
+    /// Numbers that epochs kept free for packets that were lost and will not be sent any more.
+    unfilled: Vec<u64>,
 }
 
 impl Forwarder {
@@ -123,6 +128,7 @@ impl Forwarder {
             next_seq: 0x1_0000 + u64::from(ssrc.0 & 0x7fff),
             timeline: Timeline::new(),
             last_ids: None,
+            unfilled: Vec::new(),
         }
     }
 
@@ -247,6 +253,19 @@ impl Forwarder {
         }));
     }
 
+    /// Something empty to send under a number that an earlier epoch kept free, or the subscriber would wait for it;
+    /// take until `None`, after [`Self::start`].
+    pub fn take_unfilled(&mut self) -> Option<Rewrite> {
+        let seq = SeqNo(self.unfilled.pop()?);
+        let timestamp = self.timeline.last().unwrap_or_default();
+        Some(Rewrite {
+            seq,
+            timestamp,
+            patch: None,
+            filler: true,
+        })
+    }
+
     /// Makes room for `frames` older frames before `timestamp`, with which an epoch has just begun; how far apart to put
     /// their media times, at most `step`.
     pub fn make_room(&mut self, timestamp: RtpTime, frames: u32, step: u32) -> u32 {
@@ -304,6 +323,8 @@ impl Forwarder {
     fn end_epoch(&mut self) {
         if let Some(epoch) = self.epoch.take() {
             self.next_seq = epoch.numbers.next();
+            let room = MAX_UNFILLED.saturating_sub(self.unfilled.len());
+            self.unfilled.extend(epoch.numbers.reserved().take(room));
             self.last_ids = epoch.pictures.last().or(self.last_ids);
         }
     }

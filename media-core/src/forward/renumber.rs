@@ -106,6 +106,16 @@ impl<const W: usize> Renumber<W> {
         (slot.state == State::Sent).then(|| self.widen(slot.out))
     }
 
+    /// The numbers that were kept free for what has not come, the lowest first.
+    pub fn reserved(&self) -> impl Iterator<Item = u64> + '_ {
+        let window = self.highest.saturating_sub(W as u64 - 1)..self.highest.saturating_add(1);
+        let free = |input: u64| self.slots[Self::index(input)];
+        window
+            .map(free)
+            .filter(|slot| slot.state == State::Reserved)
+            .map(|slot| self.widen(slot.out))
+    }
+
     fn map_late(&mut self, input: u64, keep: bool) -> Mapped {
         if self.highest.wrapping_sub(input) >= W as u64 {
             return Mapped::Stale;
@@ -178,6 +188,11 @@ mod tests {
             (renumber.sent(103), renumber.sent(101), renumber.next()),
             (Some(1002), None, 1006)
         );
+        assert_eq!(renumber.reserved().count(), 0);
+        renumber.map(109, true);
+        assert_eq!(renumber.reserved().collect::<Vec<_>>(), [1006, 1007]);
+        renumber.map(107, true);
+        assert_eq!(renumber.reserved().collect::<Vec<_>>(), [1007]);
     }
 
     proptest! {

@@ -50,6 +50,8 @@ struct Missing {
 /// Loss detection and retransmission requests of one stream. Bounded; no allocation after the first gap.
 #[derive(Debug)]
 pub struct LossDetector {
+    /// The lowest number that has come: what is missing before it was never ours.
+    lowest: SeqNo,
     highest: Option<SeqNo>,
     received: [u64; (WINDOW / 64) as usize],
     missing: VecDeque<Missing>,
@@ -62,6 +64,7 @@ impl LossDetector {
     #[must_use]
     pub fn new(nack: bool) -> Self {
         Self {
+            lowest: SeqNo(0),
             highest: None,
             received: [0; (WINDOW / 64) as usize],
             missing: VecDeque::new(),
@@ -73,7 +76,7 @@ impl LossDetector {
     /// Notes that `seq` has arrived.
     pub fn on_packet(&mut self, now: Instant, seq: SeqNo) -> Arrival {
         let Some(highest) = self.highest else {
-            self.highest = Some(seq);
+            (self.lowest, self.highest) = (seq, Some(seq));
             self.mark(seq);
             return Arrival::New { lost: 0 };
         };
@@ -89,6 +92,9 @@ impl LossDetector {
             return Arrival::Duplicate;
         }
         self.mark(seq);
+        if seq < self.lowest {
+            self.note_earlier_start(now, seq);
+        }
         if let Ok(index) = self.missing.binary_search_by_key(&seq, |missing| missing.seq)
             && let Some(found) = self.missing.remove(index)
         {
@@ -109,6 +115,22 @@ impl LossDetector {
     #[must_use]
     pub fn rtt(&self) -> Duration {
         self.rtt
+    }
+
+    /// The first packet to come was not the first one sent: what lies between is missing too.
+    #[cold]
+    fn note_earlier_start(&mut self, now: Instant, seq: SeqNo) {
+        let between = seq.0 + 1..std::mem::replace(&mut self.lowest, seq).0;
+        let room = if self.nack { MAX_MISSING - self.missing.len() } else { 0 };
+        for seq in between.rev().take(room) {
+            self.missing.push_front(Missing {
+                seq: SeqNo(seq),
+                since: now,
+                due: now + REORDER,
+                asked: None,
+                tries: 0,
+            });
+        }
     }
 
     fn note_gap(&mut self, now: Instant, highest: SeqNo, lost: u64) {
@@ -196,6 +218,21 @@ impl LossDetector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_that_came_late_has_a_gap_behind_it() {
+        let start = Instant::now();
+        let mut loss = LossDetector::new(true);
+        loss.on_packet(start, SeqNo(0x1_0005));
+        assert_eq!(loss.on_packet(start, SeqNo(0x1_0002)), Arrival::Late);
+        let mut due = Vec::new();
+        loss.take_due(start + REORDER, &mut due);
+        assert_eq!(due, [3, 4]);
+        assert_eq!(loss.on_packet(start, SeqNo(0x1_0002)), Arrival::Duplicate);
+        assert_eq!(loss.on_packet(start, SeqNo(0x1_0004)), Arrival::Late);
+        assert_eq!(loss.on_packet(start, SeqNo(0x1_0003)), Arrival::Late);
+        assert_eq!(loss.missing(), 0);
+    }
 
     #[test]
     fn asks_for_what_is_missing_and_gives_up() {

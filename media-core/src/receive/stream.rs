@@ -35,6 +35,8 @@ pub struct Stream {
     dependency: DependencyState,
     /// The first packet of the last keyframe, and its timestamp.
     last_keyframe: Option<(SeqNo, RtpTime)>,
+    /// Up to here nothing is shown to anybody any more.
+    hidden: Option<SeqNo>,
     last_frame: Option<(RtpTime, Instant)>,
     interval: Duration,
     nack: bool,
@@ -61,6 +63,7 @@ impl Stream {
             keyframe: KeyframeRequest::default(),
             dependency: DependencyState::default(),
             last_keyframe: None,
+            hidden: None,
             last_frame: None,
             interval: INITIAL_INTERVAL,
             nack,
@@ -129,7 +132,7 @@ impl Stream {
             .id(Extension::DependencyDescriptor)
             .and_then(|id| view.extension(id));
         let info = payload::peek_with_descriptor(codec, view.payload(), descriptor, &mut self.dependency);
-        if info.keyframe && self.kind == MediaKind::Video {
+        if info.keyframe && self.kind == MediaKind::Video && !self.is_hidden(seq) {
             self.note_keyframe(seq, timestamp);
         }
         if in_order {
@@ -181,9 +184,24 @@ impl Stream {
             .is_some_and(|(_, at)| now.saturating_duration_since(at) <= patience)
     }
 
-    /// What came until now is shown to nobody any more: the next picture for a newcomer is a new one.
-    pub fn forget_keyframe(&mut self) {
+    /// What was sent until now is shown to nobody any more, not even what comes late: the next picture for anybody is a
+    /// new one.
+    pub fn hide_the_past(&mut self) {
         self.last_keyframe = None;
+        self.hidden = self.extender.highest();
+    }
+
+    /// Whether the packet with this number was sent before [`Self::hide_the_past`].
+    #[must_use]
+    #[inline]
+    pub fn is_hidden(&self, seq: SeqNo) -> bool {
+        self.hidden.is_some_and(|hidden| seq <= hidden)
+    }
+
+    /// The highest number received.
+    #[must_use]
+    pub fn highest(&self) -> Option<SeqNo> {
+        self.extender.highest()
     }
 
     /// The first packet of the last keyframe and the last packet of all.

@@ -7,12 +7,16 @@ use crate::event::{Event, RemoteChange};
 use crate::forward::{Interest, Meta};
 use crate::packet::{Extension, Kind, Layout, Packet, Pt, RtpView};
 use crate::payload::{Codec, MediaKind};
+use crate::receive::stream::Stream;
 use crate::receive::{PtUse, Track, rtx};
 use crate::router::Router;
 use crate::router::tables::Table;
 use crate::send::{Note, Outgoing};
 use crate::stats::DropReason;
 use crate::transport::{Route, stun};
+
+/// A start that is further behind the latest packet of its stream, in packets, is no start any more.
+const MAX_BEHIND: u64 = 400;
 
 impl Router {
     #[inline]
@@ -154,9 +158,10 @@ impl Router {
         {
             endpoint.stirred = true;
         }
+        let hidden = incoming.is_hidden(meta.seq);
         let first = !std::mem::replace(&mut track.started, true);
         let live_changed = track.update_live(now);
-        let (id, muted) = (track.id, track.muted);
+        let (id, muted) = (track.id, track.muted || hidden);
         self.mark(key);
         if first {
             self.tell(Event::TrackStarted { track: id });
@@ -204,24 +209,29 @@ impl Router {
             let Some(endpoint) = self.endpoints.at_mut(outgoing.endpoint) else {
                 continue;
             };
-            match outgoing.forwarder.interest(meta) {
+            let starts = match outgoing.forwarder.interest(meta) {
                 Interest::None => continue,
                 _ if !endpoint.transport.is_connected() || outgoing.pts(codec).is_none() => continue,
-                Interest::Starts => start(now, track, outgoing, meta),
-                Interest::Continues => {}
+                interest => interest == Interest::Starts,
+            };
+            let behind = if starts { behind(track, meta) } else { 0 };
+            if behind > MAX_BEHIND {
+                waiting = Some(id);
+                continue;
             }
-            let Some(rewrite) = outgoing.forwarder.forward(now, meta) else {
+            if starts {
+                start(now, track, outgoing, meta);
+                fill(track, endpoint, outgoing, meta);
+            }
+            let mut sent = deliver(now, track, endpoint, outgoing, meta);
+            if behind > 0 {
+                sent |= follow_up(now, track, endpoint, outgoing, meta, behind);
+            }
+            if !sent {
                 if outgoing.forwarder.current().is_none() {
                     waiting = Some(id);
                 }
-                continue;
-            };
-            let note = Note::new(id, track.id, meta, rewrite);
-            outgoing.log.insert(note);
-            if !endpoint.queue.push(note, track.kind == MediaKind::Audio) {
-                endpoint.drops.count(DropReason::LimitReached);
-            }
-            if !std::mem::replace(&mut endpoint.dirty, true) {
+            } else if !std::mem::replace(&mut endpoint.dirty, true) {
                 self.dirty.push_back(outgoing.endpoint);
             }
         }
@@ -229,6 +239,58 @@ impl Router {
             self.want_keyframe(now, id);
         }
     }
+}
+
+/// Puts a packet into a subscriber's queue under its numbers there; false when it is not to be sent.
+#[inline]
+fn deliver(now: Instant, track: &Track, endpoint: &mut Endpoint, outgoing: &mut Outgoing, meta: &Meta) -> bool {
+    let Some(rewrite) = outgoing.forwarder.forward(now, meta) else {
+        return false;
+    };
+    let note = Note::new(outgoing.id, track.id, meta, rewrite);
+    outgoing.log.insert(note);
+    if !endpoint.queue.push(note, track.kind == MediaKind::Audio) {
+        endpoint.drops.count(DropReason::LimitReached);
+    }
+    true
+}
+
+/// Sends something empty under the numbers that the epoch before the one that begins with `meta` has left free.
+pub(super) fn fill(track: &Track, endpoint: &mut Endpoint, outgoing: &mut Outgoing, meta: &Meta) {
+    while let Some(rewrite) = outgoing.forwarder.take_unfilled() {
+        let note = Note::new(outgoing.id, track.id, meta, rewrite);
+        outgoing.log.insert(note);
+        endpoint.queue.push(note, false);
+    }
+}
+
+/// How many numbers the packet of `meta` is behind the latest of its stream.
+fn behind(track: &Track, meta: &Meta) -> u64 {
+    let stream = track.streams.get(usize::from(meta.encoding));
+    let highest = stream.and_then(Stream::highest).unwrap_or(meta.seq);
+    highest.0.saturating_sub(meta.seq.0)
+}
+
+/// The start of a picture came late, so what belongs behind it has come before it and was not forwarded: it is now.
+#[cold]
+fn follow_up(
+    now: Instant,
+    track: &Track,
+    endpoint: &mut Endpoint,
+    outgoing: &mut Outgoing,
+    meta: &Meta,
+    behind: u64,
+) -> bool {
+    let Some(stream) = track.streams.get(usize::from(meta.encoding)) else {
+        return false;
+    };
+    let mut sent = false;
+    for seq in (1..=behind).map(|n| meta.seq.plus(n)) {
+        if let Some(received) = stream.history.get(seq) {
+            sent |= deliver(now, track, endpoint, outgoing, &Meta::of(meta.encoding, received));
+        }
+    }
+    sent
 }
 
 /// A subscription switches to the encoding of `meta`.

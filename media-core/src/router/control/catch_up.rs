@@ -6,6 +6,7 @@ use crate::config::SubscriptionId;
 use crate::forward::Meta;
 use crate::forward::replay::Replay;
 use crate::router::Router;
+use crate::router::input::fill;
 use crate::send::Note;
 impl Router {
     /// A subscription begins or goes on: shows it the last keyframe, or asks for one.
@@ -80,6 +81,7 @@ impl Router {
                     ..meta
                 };
                 outgoing.forwarder.start(now, &present, rate, None);
+                fill(track, endpoint, outgoing, &meta);
                 let (frames, step) = (replay.frames(), Replay::step(rate));
                 let step = outgoing.forwarder.make_room(present.timestamp, frames, step);
                 (

@@ -76,7 +76,7 @@ impl Router {
             return;
         }
         // What was said while it was muted must never come out, not even as the picture to begin with.
-        track.streams.iter_mut().for_each(Stream::forget_keyframe);
+        track.streams.iter_mut().for_each(Stream::hide_the_past);
         let subscribers = track.subscribers.clone();
         for subscription in subscribers {
             if let Some(outgoing) = self.subscriptions.get_mut(subscription.0) {
