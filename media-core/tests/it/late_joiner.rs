@@ -1,11 +1,12 @@
 //! Who comes late sees a picture at once, and the publisher hardly notices.
 
 use althing_testkit::Rng;
+use althing_testkit::network::{Chance, LinkConfig};
 use althing_testkit::peer::preset::{camera, screen};
 use althing_testkit::peer::{Fault, VideoPattern};
 use althing_testkit::simulation::{Simulation, Watch};
 
-use crate::stage::{assert_seamless, certificate, come_to_rest, home, ms};
+use crate::stage::{assert_seamless, certificate, come_to_rest, home, lossy, ms};
 
 /// Catching up squeezes the media times of what is past together; afterwards time runs like that of the camera.
 #[track_caller]
@@ -101,4 +102,41 @@ fn a_crowd_is_one_request() {
             .iter()
             .all(|watch| simulation.receiver(*watch).viewer().shown().len() > 20)
     );
+}
+
+/// Among what is lost on the way to the router may be the start of the picture that everybody waits for.
+#[test]
+fn joins_in_the_middle_of_loss() {
+    let disorder = LinkConfig {
+        reorder: Chance::percent(10.0),
+        hold: ms(25),
+        ..lossy()
+    };
+    for seed in 500..700 {
+        let mut rng = Rng::new(seed);
+        let mut simulation = Simulation::new(seed, certificate());
+        let publisher = simulation.join_plain(disorder, None);
+        let pattern = VideoPattern {
+            frame_bytes: 400,
+            packet_bytes: 150,
+            ..VideoPattern::default()
+        };
+        let video = simulation.publish(publisher, camera(None, 1, 1, pattern));
+        let watches: Vec<_> = (0..3)
+            .map(|number| {
+                simulation.run_for(rng.duration(ms(800)));
+                let watcher = simulation.join_plain(home(), None);
+                simulation.watch(watcher, video.track, screen(None, 7000 + number * 10))
+            })
+            .collect();
+        simulation.run_for(ms(2000));
+        come_to_rest(&mut simulation, &[video]);
+        for watch in watches {
+            assert_seamless(&simulation, watch, ms(1500), seed);
+            assert!(
+                simulation.receiver(watch).viewer().longest_freeze() < ms(700),
+                "seed {seed}"
+            );
+        }
+    }
 }

@@ -3,10 +3,12 @@
 use althing_media_core::Event;
 use althing_media_core::config::LayerTarget;
 use althing_testkit::Rng;
+use althing_testkit::network::{Chance, LinkConfig};
+use althing_testkit::peer::VideoPattern;
 use althing_testkit::peer::preset::{camera, screen};
 use althing_testkit::simulation::Simulation;
 
-use crate::stage::{assert_seamless, certificate, come_to_rest, home, ms, small_pattern};
+use crate::stage::{assert_seamless, certificate, come_to_rest, home, lossy, ms, small_pattern};
 
 fn spatial(spatial: u8) -> LayerTarget {
     LayerTarget {
@@ -50,6 +52,44 @@ fn between_encodings_without_a_seam() {
             .filter(|pair| pair[0].body.encoding != pair[1].body.encoding)
             .count();
         assert_eq!(changes, seen, "seed {seed}");
+    }
+}
+
+/// The start of the picture to switch with may come late, behind what belongs to it.
+#[test]
+fn between_encodings_through_loss_and_disorder() {
+    let disorder = LinkConfig {
+        reorder: Chance::percent(10.0),
+        hold: ms(25),
+        ..lossy()
+    };
+    for seed in 1000..1100 {
+        let mut rng = Rng::new(seed);
+        let mut simulation = Simulation::new(seed, certificate());
+        let (publisher, watcher) = (
+            simulation.join_plain(disorder, None),
+            simulation.join_plain(home(), None),
+        );
+        let pattern = VideoPattern {
+            frame_bytes: 400,
+            packet_bytes: 120,
+            ..small_pattern()
+        };
+        let video = simulation.publish(publisher, camera(Some("0"), 1000, 3, pattern));
+        let watch = simulation.watch(watcher, video.track, screen(Some("0"), 7000));
+        simulation.run_for(ms(1000));
+        for _ in 0..8 {
+            let layer = u8::try_from(rng.below(3)).unwrap();
+            let now = simulation.now();
+            simulation.router.set_layers(now, watch.subscription, spatial(layer));
+            simulation.run_for(ms(600) + rng.duration(ms(300)));
+        }
+        come_to_rest(&mut simulation, &[video]);
+        assert_seamless(&simulation, watch, ms(200), seed);
+        assert!(
+            simulation.receiver(watch).viewer().longest_freeze() < ms(700),
+            "seed {seed}"
+        );
     }
 }
 

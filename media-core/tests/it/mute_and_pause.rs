@@ -1,9 +1,11 @@
 //! Silence on demand, and the way back from it.
 
+use althing_testkit::network::{Chance, LinkConfig};
+use althing_testkit::peer::VideoPattern;
 use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
 use althing_testkit::simulation::{Publication, Simulation, Watch};
 
-use crate::stage::{assert_seamless, certificate, come_to_rest, home, ms, small_pattern};
+use crate::stage::{assert_seamless, certificate, come_to_rest, home, lossy, ms, small_pattern};
 
 fn stage(seed: u64) -> (Simulation, [Publication; 2], [Watch; 2]) {
     let mut simulation = Simulation::new(seed, certificate());
@@ -61,6 +63,39 @@ fn a_muted_track_reaches_nobody() {
         watches
             .iter()
             .for_each(|watch| assert_seamless(&simulation, *watch, ms(40), seed));
+    }
+}
+
+/// What was lost on the way to the router while the track was muted comes late: it does not come out either.
+#[test]
+fn nothing_of_the_muted_time_comes_late() {
+    let slow = LinkConfig {
+        loss: Chance::percent(20.0),
+        reorder: Chance::percent(20.0),
+        hold: ms(60),
+        ..lossy()
+    };
+    for seed in 0..50 {
+        let mut simulation = Simulation::new(seed, certificate());
+        let (publisher, watcher) = (simulation.join_plain(slow, None), simulation.join_plain(home(), None));
+        let pattern = VideoPattern {
+            keyframe_every: Some(5),
+            ..small_pattern()
+        };
+        let video = simulation.publish(publisher, camera(None, 1, 1, pattern));
+        let watch = simulation.watch(watcher, video.track, screen(None, 7000));
+        simulation.run_for(ms(1000));
+        let now = simulation.now();
+        simulation.router.mute_track(now, video.track, true);
+        simulation.run_for(ms(2000));
+        let now = simulation.now();
+        simulation.router.mute_track(now, video.track, false);
+        simulation.run_for(ms(2000));
+        // What the router has not got before it is unmuted may have been captured up to 170 ms earlier.
+        let muted = |number: u32| (1000.0..2830.0).contains(&(f64::from(number) * 33.333_333));
+        let shown = simulation.receiver(watch).viewer().shown();
+        assert!(!shown.iter().any(|shown| muted(shown.body.frame)), "seed {seed}");
+        assert!(shown.iter().any(|shown| shown.body.frame > 92), "seed {seed}");
     }
 }
 
