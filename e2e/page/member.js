@@ -19,6 +19,11 @@ export class Member {
     note('ActiveSpeakersChanged', (speakers) => ({ speakers: speakers.map((one) => one.identity) }));
     note('ParticipantMetadataChanged', (before, one) => ({ identity: one.identity, metadata: one.metadata }));
     note('DataReceived', (payload, one, kind, topic) => ({ identity: one?.identity, text: new TextDecoder().decode(payload), topic }));
+    note('ConnectionQualityChanged', (quality, one) => ({ identity: one.identity, quality }));
+    this.room.registerTextStreamHandler?.('chat', async (reader, { identity }) => {
+      this.events.push({ name: 'Text', identity, text: await reader.readAll() });
+    });
+    this.room.registerRpcMethod?.('add', async ({ payload, callerIdentity }) => `${callerIdentity} ${JSON.parse(payload).reduce((a, b) => a + b)}`);
     note('Reconnecting', () => ({}));
     note('SignalReconnecting', () => ({}));
     note('Reconnected', () => ({}));
@@ -31,12 +36,30 @@ export class Member {
     return performance.now() - start;
   }
 
-  async publish({ simulcast = true, width = 1280, height = 720 } = {}) {
+  async publish({ simulcast = true, width = 1280, height = 720, tone = false } = {}) {
     const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width, height, frameRate: 30 } });
+    if (tone) media.removeTrack(media.getAudioTracks()[0]), media.addTrack(this.tone());
     const { Track } = this.sdk;
     const local = this.room.localParticipant;
     await local.publishTrack(media.getVideoTracks()[0], { source: Track.Source.Camera, simulcast });
     await local.publishTrack(media.getAudioTracks()[0], { source: Track.Source.Microphone });
+  }
+
+  /** A sound that does not stop, as a track. */
+  tone() {
+    this.audio = new AudioContext();
+    const oscillator = this.audio.createOscillator();
+    const out = this.audio.createMediaStreamDestination();
+    oscillator.connect(out);
+    oscillator.start();
+    return out.stream.getAudioTracks()[0];
+  }
+
+  /** Encodings that are being sent: name and frames. */
+  async outbound() {
+    const track = this.room.localParticipant.getTrackPublication('camera').track;
+    const stats = [...(await track.getRTCStatsReport()).values()].filter((one) => one.type === 'outbound-rtp');
+    return stats.map((one) => ({ rid: one.rid, active: one.active, frames: one.framesEncoded, width: one.frameWidth }));
   }
 
   /** Shows the track of somebody in an element of its own. */

@@ -84,3 +84,95 @@ scenario('sdk: with publishers and watchers of the other protocols', { seconds: 
   const seen = await watcher.observe(3);
   check(seen.decoded > 30, `only ${seen.decoded} frames decoded`);
 });
+
+scenario('sdk: data, speakers, quality, metadata', { seconds: 120 }, async (t) => {
+  const server = await startServer(t);
+  const browser = await openChromium(t);
+  const ada = await member(t, browser, server, 'hall', 'ada', { grant: { canUpdateOwnMetadata: true } });
+  const ben = await member(t, browser, server, 'hall', 'ben');
+  const cleo = await member(t, browser, server, 'hall', 'cleo');
+
+  const start = performance.now();
+  await ada.run(() => me.room.localParticipant.publishData(new TextEncoder().encode('to all'), { reliable: true, topic: 'news' }));
+  await ada.run(() => me.room.localParticipant.publishData(new TextEncoder().encode('to ben'), { reliable: true, destinationIdentities: ['ben'] }));
+  const got = async (page) => (await page.events('DataReceived')).map((one) => `${one.identity}: ${one.text}`).join();
+  await until('ben has both', async () => (await got(ben)) === 'ada: to all,ada: to ben');
+  t.measured('data ms', Math.round(performance.now() - start));
+  await until('cleo has one', async () => (await got(cleo)) === 'ada: to all');
+  check((await got(ada)) === '', 'the sender got its own data');
+  await ada.run(() => me.room.localParticipant.publishData(new TextEncoder().encode('in haste'), { reliable: false }));
+  await until('the lossy one comes', async () => /in haste/.test(await got(cleo)));
+
+  const text = 'a long text '.repeat(8000);
+  await ben.run((text) => me.room.localParticipant.sendText(text, { topic: 'chat' }), text);
+  await until('the text comes whole', async () => (await ada.events('Text')).some((one) => one.identity === 'ben' && one.text === text));
+  const sum = await cleo.run(() => me.room.localParticipant.performRpc({ destinationIdentity: 'ada', method: 'add', payload: '[1,2,3]' }));
+  check(sum === 'cleo 6', `the call gave ${sum}`);
+
+  await ada.run(() => me.room.localParticipant.setMetadata('changed'));
+  await until('ben is told', async () => (await ben.events('ParticipantMetadataChanged')).some((one) => one.metadata === 'changed'));
+  const refused = await ben.run(() => me.room.localParticipant.setMetadata('no').then(() => '', (error) => error.message));
+  check(refused, 'ben has changed metadata without the right');
+
+  await ada.run(() => me.publish({ tone: true }));
+  await until('ada speaks', async () => (await ben.events('ActiveSpeakersChanged')).some((one) => one.speakers.join() === 'ada'));
+  await ada.run(() => me.room.localParticipant.setMicrophoneEnabled(false));
+  await until('ada is silent', async () => (await ben.events('ActiveSpeakersChanged')).at(-1).speakers.length === 0);
+  await until('qualities are told', async () => (await ben.events('ConnectionQualityChanged')).some((one) => one.identity === 'ada' && one.quality === 'excellent'), 12_000);
+});
+
+scenario('sdk: nobody sends what nobody wants', { seconds: 120 }, async (t) => {
+  const server = await startServer(t);
+  const browser = await openChromium(t);
+  const options = { dynacast: true, adaptiveStream: false };
+  const ada = await member(t, browser, server, 'hall', 'ada', { options });
+  await ada.run(() => me.publish());
+  const active = async () => (await ada.run(() => me.outbound())).filter((one) => one.active).map((one) => one.rid).sort().join('');
+  await until('only the lowest encoding is sent', async () => (await active()) === 'q', 20_000, 250);
+  const ben = await member(t, browser, server, 'hall', 'ben');
+  await until('all are sent', async () => (await active()) === 'fhq', 10_000, 100);
+  await ben.sees('ada');
+  await ben.run(() => me.room.remoteParticipants.get('ada').getTrackPublication('camera').setVideoQuality(1));
+  await until('the highest is no longer sent', async () => (await active()) === 'hq', 20_000, 250);
+  await ben.run(() => me.room.remoteParticipants.get('ada').getTrackPublication('camera').setEnabled(false));
+  await until('only the lowest is sent', async () => (await active()) === 'q', 20_000, 250);
+  await ben.run(() => me.room.remoteParticipants.get('ada').getTrackPublication('camera').setEnabled(true));
+  const before = (await ben.inbound('ada')).frames;
+  await until('the picture comes back', async () => (await ben.inbound('ada')).frames > before + 10);
+});
+
+scenario('sdk: accidents', { seconds: 240 }, async (t) => {
+  const server = await startServer(t);
+  const browser = await openChromium(t);
+  const ada = await member(t, browser, server, 'hall', 'ada');
+  await ada.run(() => me.publish());
+  const ben = await member(t, browser, server, 'hall', 'ben');
+  await ben.run(() => me.publish());
+  await ada.sees('ben');
+  await ben.sees('ada');
+  const goesOn = async (what) => {
+    for (const [page, other] of [[ada, 'ben'], [ben, 'ada']]) {
+      const before = (await page.inbound(other)).frames;
+      await until(`${what}: the picture of ${other} goes on`, async () => {
+        await page.run((other) => me.show(other), other);
+        const { frames } = await page.inbound(other);
+        return frames > 5 && frames !== before;
+      }, 20_000, 200);
+    }
+  };
+  for (const scenario of ['signal-reconnect', 'resume-reconnect', 'full-reconnect', 'disconnect-signal-on-resume', 'disconnect-signal-on-resume-no-messages', 'leave-full-reconnect']) {
+    const start = performance.now();
+    const count = (await ada.events('Reconnected')).length;
+    await ada.run((scenario) => me.room.simulateScenario(scenario), scenario);
+    await until(`${scenario}: reconnected`, async () => (await ada.events('Reconnected')).length > count, 30_000);
+    t.measured(`${scenario} ms`, Math.round(performance.now() - start));
+    await goesOn(scenario);
+    check((await ada.events('Disconnected')).length === 0, `${scenario}: disconnected`);
+  }
+  // Who comes with the same name takes the place of the one who was there.
+  const twin = await member(t, browser, server, 'hall', 'ada');
+  await until('the first one is sent away', async () => (await ada.events('Disconnected')).length === 1);
+  check((await ada.events('Disconnected'))[0].reason === 2, 'not for the duplicate identity');
+  await twin.run(() => me.publish());
+  await ben.sees('ada');
+});

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use althing_media_core::Router;
 use althing_media_core::config::EndpointId;
 use althing_media_core::event::Event;
+use althing_media_core::receive::Loudness;
+use althing_media_core::{DataChannelId, DataKind, Router};
 use althing_media_net::Worker;
 use aws_lc_rs::rand;
 use axum::http::StatusCode;
@@ -23,6 +24,9 @@ use crate::protocol;
 use crate::room::{ConnectionId, Effect, ParticipantSid, Profile, Room};
 use crate::server::SignallingConfig;
 use crate::session::{Session, SessionId};
+
+/// How long it is listened before it is told who speaks.
+pub(crate) const LISTEN: Duration = Duration::from_millis(400);
 
 /// Listeners to the changes of one room.
 const MAX_LISTENERS: usize = 1024;
@@ -118,6 +122,7 @@ impl Hub {
                 identity: profile.identity.clone(),
                 sid: sid.clone(),
                 commands: sender,
+                channels: protocol::Channels::default(),
             };
             entry.clients.insert(connection, handle);
             Entered {
@@ -206,7 +211,65 @@ impl Hub {
                 let stray = self.workers.iter().find(|one| !known && one.index() == worker);
                 let _ = stray.map(|worker| worker.run(move |router, now| router.remove_endpoint(now, endpoint)));
             }
+            Event::DataChannelOpened {
+                endpoint,
+                channel,
+                ref config,
+                ..
+            } => state.on_client(worker, endpoint, |_, _, handle| {
+                handle.channels.open(&config.label, channel)
+            }),
+            Event::DataChannelClosed { endpoint, channel } => {
+                state.on_client(worker, endpoint, |_, _, handle| handle.channels.close(channel));
+            }
+            Event::DataReceived {
+                endpoint,
+                channel,
+                ref data,
+                ..
+            } => state.on_data(worker, endpoint, channel, data),
             _ => {}
+        }
+    }
+
+    /// The number of the last reliable packet of a client.
+    pub(crate) fn last_message(&self, room: &str, connection: ConnectionId) -> u32 {
+        let state = self.lock();
+        let handle = state.rooms.get(room).and_then(|entry| entry.clients.get(&connection));
+        handle.map(|handle| handle.channels.last()).unwrap_or_default()
+    }
+
+    /// Listens who speaks, in all rooms with clients that want to know it.
+    pub(crate) async fn listen_to_speakers(&self) {
+        for worker in &self.workers {
+            let index = worker.index();
+            let wanted = |entry: &Entry| entry.worker.index() == index && !entry.clients.is_empty();
+            if !self.lock().rooms.values().any(wanted) {
+                continue;
+            }
+            let Ok(reply) = worker.ask(|router: &mut Router, _| router.take_loudness()) else {
+                continue;
+            };
+            let Ok(heard) = reply.await else {
+                continue;
+            };
+            let heard = heard
+                .iter()
+                .filter_map(|(track, loudness)| Some((*track, speech(loudness)?)));
+            let heard = heard.collect();
+            let mut state = self.lock();
+            let names: Vec<String> = state
+                .rooms
+                .iter()
+                .filter(|(_, entry)| wanted(entry))
+                .map(|(name, _)| name.clone())
+                .collect();
+            for name in names {
+                if let Some(entry) = state.rooms.get_mut(&name) {
+                    entry.room.hear(&heard);
+                }
+                state.settle(&name);
+            }
         }
     }
 
@@ -300,6 +363,50 @@ impl State {
         true
     }
 
+    /// Does something with the client of an endpoint.
+    fn on_client(
+        &mut self,
+        worker: usize,
+        endpoint: EndpointId,
+        change: impl FnOnce(&Room, ConnectionId, &mut protocol::Handle),
+    ) {
+        let name = self.endpoints.get(&(worker, endpoint));
+        let Some(entry) = name.and_then(|name| self.rooms.get_mut(name)) else {
+            return;
+        };
+        let connection = entry.room.connection_of(endpoint).map(|one| one.id);
+        if let Some(connection) = connection
+            && let Some(handle) = entry.clients.get_mut(&connection)
+        {
+            change(&entry.room, connection, handle);
+        }
+    }
+
+    /// A data message has come from the client of an endpoint.
+    fn on_data(&mut self, worker: usize, endpoint: EndpointId, channel: DataChannelId, data: &[u8]) {
+        let name = self.endpoints.get(&(worker, endpoint));
+        let Some(entry) = name.and_then(|name| self.rooms.get_mut(name)) else {
+            return;
+        };
+        let Some(from) = entry.room.connection_of(endpoint).map(|one| one.id) else {
+            return;
+        };
+        let Some(delivery) = protocol::deliver(&entry.room, &mut entry.clients, from, channel, data) else {
+            return;
+        };
+        let sent = entry.worker.run(move |router: &mut Router, now| {
+            let protocol::Delivery { frame, to } = &delivery;
+            for (endpoint, channel) in to {
+                if let Err(error) = router.send_data(now, *endpoint, *channel, DataKind::Binary, frame) {
+                    tracing::debug!(?endpoint, ?error, "a data packet is lost");
+                }
+            }
+        });
+        if let Err(error) = sent {
+            tracing::warn!(room = entry.room.name(), %error, "a data packet is lost");
+        }
+    }
+
     /// Carries out what a change of the room has led to.
     fn settle(&mut self, name: &str) {
         let Some(entry) = self.rooms.get_mut(name) else {
@@ -347,6 +454,16 @@ impl Entry {
             Err(error) => tracing::warn!(room = self.room.name(), %error, "will try again"),
         }
     }
+}
+
+/// How loudly somebody speaks in eighths of full scale, when at least two fifths of the time were loud.
+fn speech(loudness: &Loudness) -> Option<u8> {
+    // The usual packet carries 20 ms.
+    let needed = u32::try_from(LISTEN.as_millis() * 2 / 5 / 20).unwrap_or(u32::MAX);
+    let level = 10_f32.powf(f32::from(loudness.minus_dbov()) / -20.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 8")]
+    let eighths = (level * 8.0).ceil().clamp(1.0, 8.0) as u8;
+    (loudness.loud >= needed).then_some(eighths)
 }
 
 /// The time since 1970, for tokens.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use althing_media_core::Router as MediaRouter;
@@ -13,13 +14,16 @@ use tokio::time::MissedTickBehavior;
 
 use crate::guest::{self, Guest, GuestError, GuestTransport};
 use crate::http;
-use crate::hub::Hub;
+use crate::hub::{Hub, LISTEN};
 use crate::room::{Profile, RoomLimits};
 use crate::sdp::Codecs;
 use crate::token::Keys;
 
 /// How often it is looked for what has not connected in time.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// Data messages that wait for signalling, in bytes.
+const MAX_WAITING_DATA: usize = 16 * 1024 * 1024;
 
 /// What signalling is told.
 #[derive(Debug, Clone)]
@@ -50,21 +54,42 @@ impl Default for SignallingConfig {
 #[derive(Debug)]
 pub struct EventQueue {
     receiver: UnboundedReceiver<(usize, Event)>,
+    /// Bytes of data messages in it.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// Both ends of the way from the media workers: the sink for [`althing_media_net::NetConfig::events`], the queue for
-/// [`Signalling::start`]. The sink never blocks. Only events that signalling uses are queued: a few for each endpoint, so
-/// that the number of endpoints bounds the queue.
+/// [`Signalling::start`]. The sink never blocks. Only events that signalling uses are queued: a few for each endpoint and
+/// each of its data channels, which bounds the queue, and data messages of at most 16 MiB together. More are dropped.
 #[must_use]
 pub fn event_queue() -> (EventSink, EventQueue) {
     let (sender, receiver): (UnboundedSender<(usize, Event)>, _) = unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let counted = waiting.clone();
     let sink = move |worker: usize, event: Event| {
-        if matches!(event, Event::Connected { .. } | Event::Disconnected { .. }) {
+        let used = match &event {
+            Event::DataReceived { .. } => counted.load(Ordering::Relaxed) < MAX_WAITING_DATA,
+            Event::Connected { .. }
+            | Event::Disconnected { .. }
+            | Event::DataChannelOpened { .. }
+            | Event::DataChannelClosed { .. } => true,
+            _ => false,
+        };
+        if used {
+            counted.fetch_add(weight(&event), Ordering::Relaxed);
             // Nobody listens when signalling has ended before the workers.
             let _ = sender.send((worker, event));
         }
     };
-    (Arc::new(sink), EventQueue { receiver })
+    (Arc::new(sink), EventQueue { receiver, waiting })
+}
+
+/// What a waiting event costs, in bytes; only data messages are counted.
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::DataReceived { data, .. } => data.len() + 256,
+        _ => 0,
+    }
 }
 
 /// Rooms, tokens, WHIP and WHEP over the given media workers. Cheap to clone; clones are the same.
@@ -81,6 +106,19 @@ impl Signalling {
         let hub = Arc::new(Hub::new(config, workers));
         let weak = Arc::downgrade(&hub);
         tokio::spawn(async move {
+            let mut listen = tokio::time::interval(LISTEN);
+            listen.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                listen.tick().await;
+                let Some(hub) = weak.upgrade() else {
+                    break;
+                };
+                hub.listen_to_speakers().await;
+            }
+        });
+        let weak = Arc::downgrade(&hub);
+        tokio::spawn(async move {
+            let waiting = events.waiting;
             let mut events = events.receiver;
             let mut sweep = tokio::time::interval(SWEEP);
             sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -96,7 +134,10 @@ impl Signalling {
                     break;
                 };
                 match event {
-                    Some((worker, event)) => hub.on_event(worker, &event),
+                    Some((worker, event)) => {
+                        waiting.fetch_sub(weight(&event), Ordering::Relaxed);
+                        hub.on_event(worker, &event);
+                    }
                     None => hub.sweep(Instant::now()),
                 }
             }

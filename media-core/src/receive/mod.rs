@@ -17,11 +17,13 @@
 pub mod arrival;
 pub mod history;
 pub mod keyframe;
+pub mod level;
 pub mod loss;
 pub mod report;
 pub mod rtx;
 pub mod stream;
 pub mod track;
 
+pub use level::Loudness;
 pub use stream::Stream;
 pub use track::{PtUse, Track};

@@ -8,6 +8,7 @@ use crate::config::{MAX_ENCODINGS, SubscriptionId, TrackConfig, TrackId};
 use crate::forward::LayerSet;
 use crate::packet::{ExtensionMap, Mid, Pt, Rid};
 use crate::payload::{Codec, MediaKind};
+use crate::receive::level::Loudness;
 use crate::receive::stream::Stream;
 
 /// What a payload type means for a track.
@@ -46,6 +47,8 @@ pub struct Track {
     pub muted: bool,
     /// The publisher wants transport-wide feedback.
     pub transport_cc: bool,
+    /// How loud it was since somebody asked.
+    pub loudness: Loudness,
     live: LayerSet,
     /// A packet has come.
     pub(crate) started: bool,
@@ -85,6 +88,7 @@ impl Track {
             subscribers: Vec::new(),
             muted: false,
             transport_cc: config.transport_cc,
+            loudness: Loudness::default(),
             live: LayerSet::default(),
             started: false,
         }

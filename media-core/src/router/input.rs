@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::endpoint::{Endpoint, MAX_ROUTES, MAX_SSRCS, StreamRef};
 use crate::event::{Event, RemoteChange};
 use crate::forward::{Interest, Meta};
+use crate::packet::extension::AudioLevel;
 use crate::packet::{Extension, Kind, Layout, Packet, Pt, RtpView};
 use crate::payload::{Codec, MediaKind};
 use crate::receive::stream::Stream;
@@ -146,6 +147,12 @@ impl Router {
         let track = self.tracks.get_mut(stream.track.0).ok_or(DropReason::UnknownStream)?;
         let key = track.endpoint;
         let encoding = u8::try_from(stream.encoding).map_err(|_| DropReason::UnknownStream)?;
+        if track.kind == MediaKind::Audio
+            && let Some(id) = track.extensions.id(Extension::AudioLevel)
+            && let Some(level) = packet.view().extension(id).and_then(AudioLevel::parse)
+        {
+            track.loudness.on_packet(level);
+        }
         let incoming = track
             .streams
             .get_mut(stream.encoding)

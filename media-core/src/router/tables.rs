@@ -6,6 +6,7 @@ use slab::Slab;
 
 use crate::config::{EndpointId, SubscriptionId, TrackId};
 use crate::event::Event;
+use crate::receive::Loudness;
 use crate::router::Router;
 use crate::stats::Drops;
 use crate::transport::{DtlsVersion, Route, SrtpProfile};
@@ -82,6 +83,10 @@ impl<T> Table<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().map(|(_, (_, value))| value)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().map(|(_, (_, value))| value)
     }
 }
 
@@ -194,6 +199,16 @@ impl Router {
             live: (0..8).filter(|encoding| track.live().contains(*encoding)).count(),
             subscribers: track.subscribers.len(),
         })
+    }
+
+    /// How loud the tracks with sound were since the last call, those left out that said nothing. Costs a look at every
+    /// track: a few times a second.
+    pub fn take_loudness(&mut self) -> Vec<(TrackId, Loudness)> {
+        let tracks = self.tracks.iter_mut();
+        let heard = tracks.filter(|track| track.loudness.packets > 0);
+        heard
+            .map(|track| (track.id, std::mem::take(&mut track.loudness)))
+            .collect()
     }
 
     /// Figures of a subscription; `None` when there is no such subscription.

@@ -12,6 +12,7 @@ use super::media::{Changed, Touch};
 use super::publish::Announced;
 use super::roster::Roster;
 use super::sections::{Plan, Sections};
+use super::signals::Signals;
 use super::wire::{Request, Response, proto};
 use super::wishes::Wishes;
 use crate::room::{Admission, Audience, ConnectionId, Features, MAX_FEATURES, Participant, ParticipantSid, Room};
@@ -41,6 +42,8 @@ pub(super) enum Step {
     Negotiate(Box<Plan>),
     /// A small change in the router.
     Touch(Touch),
+    /// Lose the WebSocket: an accident that the client has asked for.
+    Lose,
     /// The client's connection is over.
     End,
 }
@@ -55,9 +58,12 @@ pub(super) struct Client {
     pub(super) announced: Vec<Announced>,
     pub(super) sections: Sections,
     pub(super) wishes: Wishes,
+    pub(super) signals: Signals,
     roster: Roster,
     protocol: i32,
     features: Features,
+    /// The next WebSocket is lost after (true) or before (false) anything was said.
+    accident: Option<bool>,
     steps: VecDeque<Step>,
 }
 
@@ -88,8 +94,10 @@ impl Client {
             announced: Vec::new(),
             sections: Sections::new(),
             wishes: Wishes::new(settings.auto_subscribe, settings.adaptive_stream),
+            signals: Signals::default(),
             protocol: info.protocol,
             features,
+            accident: None,
             steps: VecDeque::new(),
         }
     }
@@ -132,17 +140,27 @@ impl Client {
     }
 
     /// The client has come back on a new WebSocket: it may have missed anything.
-    pub(super) fn resume(&mut self, room: &Room) {
+    pub(super) fn resume(&mut self, room: &mut Room, last_message: u32) {
         self.steps.retain(|step| !matches!(step, Step::Send(_)));
+        let accident = self.accident.take();
+        if accident == Some(false) {
+            self.steps.push_back(Step::Lose);
+            return;
+        }
         self.send(Response::Reconnect(proto::ReconnectResponse {
             server_info: Some(describe::server_info()),
+            last_message_seq: last_message,
             ..Default::default()
         }));
+        self.signals = Signals::default();
         self.roster.restart();
         self.sections.restart();
         self.sync(room);
         let room = Some(describe::room(room));
         self.send(Response::RoomUpdate(proto::RoomUpdate { room }));
+        if accident == Some(true) {
+            self.steps.push_back(Step::Lose);
+        }
     }
 
     /// Takes a request.
@@ -174,17 +192,21 @@ impl Client {
     }
 
     /// Tells the client what has changed in the room, and asks for what it must do about it.
-    pub(super) fn sync(&mut self, room: &Room) {
+    pub(super) fn sync(&mut self, room: &mut Room) {
         let updates = self.roster.update(room);
         updates.into_iter().for_each(|update| self.send(update));
-        let Some(me) = self.me(room) else {
+        self.wishes.prune(room);
+        let Some(me) = room.participant_of(self.connection) else {
             return;
         };
-        self.wishes.prune(room);
         let wanted = self.wishes.wanted(room, me);
         if let Some(requirement) = self.sections.requirement(&wanted) {
-            self.send(Response::MediaSectionsRequirement(requirement));
+            self.steps
+                .push_back(Step::Send(Box::new(Response::MediaSectionsRequirement(requirement))));
         }
+        let demand = self.wishes.demand(&wanted);
+        room.set_demand(self.connection, demand);
+        self.signal(room);
     }
 
     /// The router has done what an offer wants.
@@ -264,7 +286,7 @@ impl Client {
         }
     }
 
-    fn choose(&mut self, room: &Room, update: proto::UpdateSubscription) {
+    fn choose(&mut self, room: &mut Room, update: proto::UpdateSubscription) {
         let grouped = update
             .participant_tracks
             .into_iter()
@@ -274,7 +296,7 @@ impl Client {
         self.sync(room);
     }
 
-    fn set(&mut self, room: &Room, settings: &proto::UpdateTrackSettings) {
+    fn set(&mut self, room: &mut Room, settings: &proto::UpdateTrackSettings) {
         self.wishes.set(settings);
         for sid in settings.track_sids.iter().map(|name| TrackSid(name.clone())) {
             let (Some(subscription), Some(track)) = (self.sections.subscription(&sid), find(room, &sid)) else {
@@ -287,10 +309,14 @@ impl Client {
             }
             self.steps.push_back(Step::Touch(Touch::Pause(subscription, paused)));
         }
+        if let Some(me) = room.participant_of(self.connection) {
+            let demand = self.wishes.demand(&self.wishes.wanted(room, me));
+            room.set_demand(self.connection, demand);
+        }
     }
 
     /// What the client believes after it has come back: when it publishes what we do not know, it must begin anew.
-    fn sync_state(&mut self, room: &Room, state: proto::SyncState) {
+    fn sync_state(&mut self, room: &mut Room, state: proto::SyncState) {
         let known = |sid: &str| {
             let published = room
                 .connection(self.connection)
@@ -324,6 +350,8 @@ impl Client {
             Some(Scenario::NodeFailure(_) | Scenario::LeaveRequestFullReconnect(_)) => {
                 self.dismiss(proto::DisconnectReason::StateMismatch, Action::Reconnect);
             }
+            Some(Scenario::DisconnectSignalOnResume(_)) => self.accident = Some(true),
+            Some(Scenario::DisconnectSignalOnResumeNoMessages(_)) => self.accident = Some(false),
             _ => {}
         }
     }

@@ -21,10 +21,13 @@
 //! | `sections` | the media sections that both share |
 //! | `media` | what an offer changes in the router |
 //! | `roster` | what it knows of the others |
+//! | `signals` | what it is told from moment to moment |
+//! | `data` | data packets |
 //! | `describe` | the room in the words of the protocol |
 //! | `wire` | the messages |
 
 mod client;
+mod data;
 mod describe;
 mod door;
 mod join;
@@ -33,11 +36,13 @@ mod publish;
 mod roster;
 mod sections;
 mod session;
+mod signals;
 mod wire;
 mod wishes;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use data::{Channels, Delivery, deliver};
 pub(crate) use door::routes;
 pub(crate) use session::{Command, Handle, MAX_COMMANDS};

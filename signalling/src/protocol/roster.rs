@@ -17,6 +17,8 @@ const PAGE: usize = 200;
 pub(super) struct Roster {
     own: ParticipantSid,
     known: HashMap<ParticipantSid, Known>,
+    /// The revision of the room that the client knows.
+    revision: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,7 @@ impl Roster {
         Self {
             own,
             known: HashMap::new(),
+            revision: None,
         }
     }
 
@@ -46,11 +49,15 @@ impl Roster {
 
     /// Forgets what the client was told: it may have missed it. Who has gone is still told to be gone.
     pub(super) fn restart(&mut self) {
+        self.revision = None;
         self.known.values_mut().for_each(|known| known.stale = true);
     }
 
     /// What has changed, those who have gone first: someone who comes back must go before.
     pub(super) fn update(&mut self, room: &Room) -> Vec<Response> {
+        if self.revision.replace(room.revision()) == Some(room.revision()) {
+            return Vec::new();
+        }
         let mut changes = Vec::new();
         let present: HashMap<&ParticipantSid, &Participant> = self.visible(room).map(|one| (&one.sid, one)).collect();
         self.known.retain(|sid, known| {

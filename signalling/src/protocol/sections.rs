@@ -228,6 +228,15 @@ impl Sections {
         })
     }
 
+    /// All streams to the client.
+    pub(super) fn subscriptions(&self) -> Vec<SubscriptionId> {
+        let sent = |used: &Use| match used {
+            Use::Sending(sent) => Some(sent.subscription),
+            Use::Publishing(_) => None,
+        };
+        self.used.values().filter_map(sent).collect()
+    }
+
     /// The tracks that are sent to the client now.
     pub(super) fn sending(&self) -> impl Iterator<Item = &TrackSid> {
         self.used.values().filter_map(|used| match used {

@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::client::{self, Client, Step};
+use super::data::Channels;
 use super::media;
 use super::sections::Plan;
 use super::wire::{self, Response, proto};
 use crate::hub::{Entered, Shared, unix_now};
-use crate::room::ParticipantSid;
+use crate::room::{ParticipantSid, Quality};
 use crate::token::Claims;
 
 /// Changes of the room are gathered for so long before a client is told of them.
@@ -31,6 +32,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How often it is looked for that, and how many messages are taken in that time.
 const TICK: Duration = Duration::from_secs(1);
 const MESSAGES_PER_TICK: u32 = 500;
+
+/// How often it is looked how good the connection is.
+const MEASURE: Duration = Duration::from_secs(5);
 
 /// How often a client gets a new token, and how long that is good.
 const REFRESH: Duration = Duration::from_secs(300);
@@ -97,6 +101,7 @@ impl Newcomer {
             socket: Some(socket),
             heard: Instant::now(),
             taken: 0,
+            measured: (0, 0),
         };
         if joined.is_some() {
             session.run(changed, commands).await;
@@ -115,6 +120,8 @@ struct Session {
     heard: Instant,
     /// Messages since the last tick.
     taken: u32,
+    /// Packets of its tracks that have come and that have not, at the last look.
+    measured: (u64, u64),
 }
 
 /// The client's connection is over.
@@ -125,6 +132,7 @@ impl Session {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refresh = interval(REFRESH);
+        let mut measure = interval(MEASURE);
         let mut due: Option<Instant> = None;
         let mut told = Instant::now();
         changed.mark_changed();
@@ -142,6 +150,7 @@ impl Session {
                     }
                 }
                 _ = refresh.tick() => self.refresh(),
+                _ = measure.tick() => self.measure().await,
                 () = wait(due) => {
                     (due, told) = (None, Instant::now());
                     self.sync();
@@ -172,6 +181,7 @@ impl Session {
                         tracing::warn!(room = self.room, %error, "a wish is lost");
                     }
                 }
+                Step::Lose => self.lost(),
                 Step::End => return Err(Ended),
             }
         }
@@ -245,8 +255,9 @@ impl Session {
                 self.socket = Some(socket);
                 self.heard = Instant::now();
                 let client = &mut self.client;
+                let last_message = self.hub.last_message(&self.room, client.connection);
                 self.hub.with_room(&self.room, |room| {
-                    client.resume(room);
+                    client.resume(room, last_message);
                     if let Some(state) = state {
                         client.handle(room, wire::Request::SyncState(state));
                     }
@@ -292,6 +303,43 @@ impl Session {
         }
     }
 
+    /// Looks how much is lost on the way here and on the way there. Also tells what has waited for its time.
+    async fn measure(&mut self) {
+        let connection = self.client.connection;
+        let own = self.hub.with_room(&self.room, |room| {
+            let own = room.connection(connection)?;
+            Some((
+                own.is_active(),
+                own.tracks.iter().map(|track| track.id).collect::<Vec<_>>(),
+            ))
+        });
+        let Some((true, tracks)) = own.flatten() else {
+            return;
+        };
+        let subscriptions = self.client.sections.subscriptions();
+        let asked = self.worker.ask(move |router, _| {
+            let sent = tracks.iter().filter_map(|id| router.track_stats(*id));
+            let sent = sent.fold((0, 0), |sum, one| (sum.0 + one.packets, sum.1 + one.lost));
+            let far = subscriptions.iter().filter_map(|id| router.subscription_stats(*id));
+            (sent, far.map(|one| one.fraction_lost).max().unwrap_or_default())
+        });
+        let Ok(reply) = asked else {
+            return;
+        };
+        let Ok(((packets, lost), far)) = reply.await else {
+            return;
+        };
+        let (before_packets, before_lost) = std::mem::replace(&mut self.measured, (packets, lost));
+        let (packets, lost) = (packets.saturating_sub(before_packets), lost.saturating_sub(before_lost));
+        let near = (lost * 256).checked_div(packets + lost).unwrap_or_default();
+        let quality = quality(near.max(u64::from(far)));
+        let client = &mut self.client;
+        self.hub.with_room(&self.room, |room| {
+            room.set_quality(connection, quality);
+            client.signal(room);
+        });
+    }
+
     /// Media does not flow any more.
     fn gone(&mut self) {
         let action = proto::leave_request::Action::Reconnect;
@@ -327,6 +375,15 @@ impl Session {
     }
 }
 
+/// What it means that so many of 256 packets are lost.
+fn quality(lost: u64) -> Quality {
+    match lost {
+        0..=5 => Quality::Excellent,
+        6..=20 => Quality::Good,
+        _ => Quality::Poor,
+    }
+}
+
 async fn receive(socket: &mut Option<WebSocket>) -> Option<Result<Message, axum::Error>> {
     match socket {
         Some(socket) => socket.recv().await,
@@ -347,4 +404,5 @@ pub(crate) struct Handle {
     pub(crate) identity: String,
     pub(crate) sid: ParticipantSid,
     pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) channels: Channels,
 }

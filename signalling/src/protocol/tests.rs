@@ -145,6 +145,7 @@ impl Stage {
             match step {
                 Step::Send(response) => told.push(*response),
                 Step::Touch(touch) => self.touches.push(touch),
+                Step::Lose => told.clear(),
                 Step::End => break,
                 Step::Negotiate(plan) => {
                     let changed = Changed {
@@ -172,7 +173,7 @@ impl Stage {
     }
 
     fn sync(&mut self, client: &mut Client) -> Vec<Response> {
-        client.sync(&self.room);
+        client.sync(&mut self.room);
         self.run(client)
     }
 
@@ -603,7 +604,7 @@ fn who_comes_back_is_told_all_again_and_may_restart_ice() {
     let cleo = stage.room.join(Instant::now(), &profile("cleo")).unwrap();
     stage.sync(&mut ben);
     stage.room.leave(cleo);
-    ben.resume(&stage.room);
+    ben.resume(&mut stage.room, 0);
     let told = stage.run(&mut ben);
     assert!(matches!(told[0], Response::Reconnect(_)));
     let update = updated(&told);
@@ -680,4 +681,95 @@ fn a_thousand_joins_cost_each_client_a_bounded_number_of_messages() {
     assert_eq!(updated(&told).len(), 999);
     assert!(told.len() <= 5, "{} messages", told.len());
     assert!(stage.sync(&mut ada).is_empty());
+}
+
+#[test]
+fn speakers_are_told_once_and_when_they_stop() {
+    let mut stage = Stage::new();
+    let (mut ada, _) = stage.join("ada");
+    let told = stage.ask(
+        &mut ada,
+        Request::AddTrack(proto::AddTrackRequest {
+            cid: "mic".to_owned(),
+            ..Default::default()
+        }),
+    );
+    assert!(matches!(told[0], Response::TrackPublished(_)));
+    let lines = [POOL.as_slice(), &[("audio", "sendonly", "mic")]].concat();
+    stage.ask(&mut ada, Request::Offer(offer(2, "here", &lines)));
+    let track = stage.room.connection(ada.connection).unwrap().tracks[0].clone();
+    let (mut ben, _) = stage.join("ben");
+    stage.sync(&mut ben);
+    let speakers = |told: &[Response]| -> Vec<(String, bool)> {
+        told.iter()
+            .filter_map(|one| match one {
+                Response::SpeakersChanged(change) => Some(&change.speakers),
+                _ => None,
+            })
+            .flatten()
+            .map(|one| (one.sid.clone(), one.active))
+            .collect()
+    };
+    let revision = stage.room.revision();
+    for (level, muted, expected) in [
+        (Some(4), false, Some(true)),
+        (Some(4), false, None),
+        (Some(5), false, Some(true)),
+        (None, false, Some(false)),
+        (None, false, None),
+        (Some(4), true, None),
+    ] {
+        stage.room.mute(&track.sid, muted);
+        stage
+            .room
+            .hear(&level.into_iter().map(|level| (track.id, level)).collect());
+        let told = stage.sync(&mut ben);
+        let expected: Vec<(String, bool)> = expected.into_iter().map(|active| (ada.sid.0.clone(), active)).collect();
+        assert_eq!(speakers(&told), expected, "{level:?} {muted}");
+        assert!(muted || updated(&told).is_empty());
+    }
+    assert_eq!(stage.room.revision(), revision + 1, "only the mute lasts");
+}
+
+#[test]
+fn more_is_wanted_at_once_and_less_after_a_while() {
+    let mut stage = Stage::new();
+    let (mut ada, _) = stage.join("ada");
+    let (sid, _) = stage.publish(&mut ada);
+    let (mut ben, _) = stage.join("ben");
+    let track = stage.room.connection(ada.connection).unwrap().tracks[0].clone();
+    assert_eq!(stage.room.demand(&track), Some(255));
+    let set = |quality, disabled| {
+        Request::TrackSetting(proto::UpdateTrackSettings {
+            track_sids: vec![sid.0.clone()],
+            quality,
+            disabled,
+            ..Default::default()
+        })
+    };
+    let enabled = |told: &[Response]| {
+        told.iter().find_map(|one| match one {
+            Response::SubscribedQualityUpdate(update) => Some(
+                update.subscribed_codecs[0]
+                    .qualities
+                    .iter()
+                    .filter(|one| one.enabled)
+                    .count(),
+            ),
+            _ => None,
+        })
+    };
+    assert_eq!(enabled(&stage.sync(&mut ada)), None, "all are sent from the start");
+    stage.ask(&mut ben, set(0, false));
+    assert_eq!(stage.room.demand(&track), Some(0));
+    assert_eq!(enabled(&stage.sync(&mut ada)), None, "not yet");
+    let now = Instant::now();
+    ada.encodings(&stage.room, now + Duration::from_secs(4));
+    assert_eq!(enabled(&stage.run(&mut ada)), None);
+    ada.encodings(&stage.room, now + Duration::from_secs(6));
+    assert_eq!(enabled(&stage.run(&mut ada)), Some(1));
+    stage.ask(&mut ben, set(1, false));
+    assert_eq!(enabled(&stage.sync(&mut ada)), Some(2));
+    stage.ask(&mut ben, set(2, true));
+    assert_eq!(stage.room.demand(&track), None);
 }

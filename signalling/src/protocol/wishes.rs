@@ -1,6 +1,6 @@
 //! What a client wants to watch, and how large.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use althing_media_core::LayerTarget;
 use althing_media_core::payload::MediaKind;
@@ -55,6 +55,15 @@ impl Wishes {
         let wanted =
             |(owner, track): &(&Participant, &Track)| self.chooses(&track.sid) && owner.audience.admits(me, &track.sid);
         tracks.filter(wanted).collect()
+    }
+
+    /// The best encodings of video that the client has a use for now.
+    pub(super) fn demand(&self, wanted: &[(&Participant, &Track)]) -> BTreeMap<TrackSid, u8> {
+        let video = wanted.iter().filter(|(_, track)| track.kind == MediaKind::Video);
+        let shown = video.filter(|(_, track)| !self.pauses(&track.sid));
+        shown
+            .map(|(_, track)| (track.sid.clone(), self.layers(track).spatial))
+            .collect()
     }
 
     /// The client wants the tracks, or does not want them any more.

@@ -30,6 +30,6 @@ pub use model::{CONNECT_TIMEOUT, JoinError, NewTrack, Room, RoomLimits};
 pub use outcome::{Effect, RoomEvent};
 pub use participant::{
     Admission, Audience, Connection, ConnectionId, ConnectionState, Encryption, Features, LayerSize, MAX_FEATURES,
-    Participant, ParticipantSid, Permissions, Profile, PublishError, Source, Track, TrackDetails, TrackSid,
+    Participant, ParticipantSid, Permissions, Profile, PublishError, Quality, Source, Track, TrackDetails, TrackSid,
 };
 pub use view::{Slot, Target, View};

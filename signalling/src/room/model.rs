@@ -1,6 +1,6 @@
 //! The room: who is there, what they publish, who leaves.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use althing_media_core::payload::MediaKind;
 use super::outcome::{Effect, RoomEvent};
 use super::participant::{
     Audience, Connection, ConnectionId, ConnectionState, Features, Participant, ParticipantSid, Profile, PublishError,
-    Source, Track, TrackDetails, TrackSid,
+    Quality, Source, Track, TrackDetails, TrackSid,
 };
 use super::view::{Slot, Target, View};
 use crate::sdp::CodecSpec;
@@ -48,6 +48,7 @@ pub struct Room {
     sid: String,
     metadata: String,
     created: Option<Instant>,
+    revision: u64,
     limits: RoomLimits,
     participants: Vec<Participant>,
     seed: u64,
@@ -86,6 +87,7 @@ impl Room {
             sid: String::new(),
             metadata: String::new(),
             created: None,
+            revision: 0,
             limits,
             participants: Vec::new(),
             seed,
@@ -110,6 +112,7 @@ impl Room {
             state: ConnectionState::Joining,
             tracks: Vec::new(),
             view: None,
+            demand: BTreeMap::new(),
             since: now,
             active_order: 0,
         };
@@ -144,6 +147,8 @@ impl Room {
                 joined: now,
                 audience: Audience::default(),
                 features: Features::default(),
+                speaking: 0,
+                quality: None,
             });
             self.tell(RoomEvent::ParticipantJoined(sid));
         }
@@ -262,6 +267,63 @@ impl Room {
         self.change(id, |owner| owner.features = features);
     }
 
+    /// Tracks are this loud, in eighths of full scale; those that are not named are silent.
+    pub fn hear(&mut self, heard: &HashMap<TrackId, u8>) {
+        let mut changed = false;
+        for one in &mut self.participants {
+            let tracks = one.connections.iter().flat_map(|one| &one.tracks);
+            let levels = tracks
+                .filter(|track| !track.muted)
+                .filter_map(|track| heard.get(&track.id));
+            let level = levels.copied().max().unwrap_or_default();
+            changed |= std::mem::replace(&mut one.speaking, level) != level;
+        }
+        if changed {
+            self.tell(RoomEvent::Speaking);
+        }
+    }
+
+    /// Remembers how good a connection is.
+    pub fn set_quality(&mut self, id: ConnectionId, quality: Quality) {
+        let owner = self
+            .position(id)
+            .and_then(|(owner, _)| self.participants.get_mut(owner));
+        if let Some(owner) = owner
+            && owner.quality.replace(quality) != Some(quality)
+        {
+            self.tell(RoomEvent::QualityChanged);
+        }
+    }
+
+    /// The connection has a use for these encodings at best, 0 the lowest, and for no other track.
+    pub fn set_demand(&mut self, id: ConnectionId, demand: BTreeMap<TrackSid, u8>) {
+        if let Some(connection) = self.connection_mut(id)
+            && connection.demand != demand
+        {
+            connection.demand = demand;
+            self.tell(RoomEvent::DemandChanged);
+        }
+    }
+
+    /// The best encoding of a track that anybody has a use for; `None` when nobody watches it.
+    #[must_use]
+    pub fn demand(&self, track: &Track) -> Option<u8> {
+        let connections = self.participants.iter().flat_map(|one| &one.connections);
+        let wanted = |one: &Connection| {
+            let slots = one.view.iter().flat_map(|view| &view.slots);
+            let shown = slots.filter(|slot| slot.source == Some(track.id));
+            let shown = shown.map(|slot| slot.layers.spatial).max();
+            shown.max(one.demand.get(&track.sid).copied())
+        };
+        connections.filter_map(wanted).max()
+    }
+
+    /// Grows when somebody comes, goes, or changes what others can see or watch.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     fn change(&mut self, id: ConnectionId, change: impl FnOnce(&mut Participant)) {
         let owner = self
             .position(id)
@@ -296,6 +358,7 @@ impl Room {
         if let Some(slot) = slot {
             slot.layers = layers;
             self.effects.push_back(Effect::SetLayers { subscription, layers });
+            self.tell(RoomEvent::DemandChanged);
         }
     }
 
@@ -448,6 +511,13 @@ impl Room {
         self.participants.get(participant)?.connections.get(index)
     }
 
+    /// The connection of an endpoint.
+    #[must_use]
+    pub fn connection_of(&self, endpoint: EndpointId) -> Option<&Connection> {
+        let (participant, index) = self.position_of(endpoint)?;
+        self.participants.get(participant)?.connections.get(index)
+    }
+
     /// What a watcher with this target would see now.
     #[must_use]
     pub fn preview(&self, target: &Target, kind: MediaKind) -> Option<&Track> {
@@ -563,6 +633,7 @@ impl Room {
     }
 
     fn tell(&mut self, event: RoomEvent) {
+        self.revision += u64::from(event.is_lasting());
         let changed = event.changes().cloned();
         let changed = changed.and_then(|sid| self.participants.iter_mut().find(|one| one.sid == sid));
         if let Some(changed) = changed {

@@ -62,6 +62,12 @@ pub enum RoomEvent {
     TrackMuted(ParticipantSid, TrackSid, bool),
     /// Someone's name, metadata, rights or audience, or what is told about a track, has changed.
     ParticipantChanged(ParticipantSid),
+    /// Someone speaks, or does no longer.
+    Speaking,
+    /// Someone's connection has become better or worse.
+    QualityChanged,
+    /// Other encodings are wanted.
+    DemandChanged,
     /// A watcher is shown someone else, or nobody.
     Shown(ConnectionId, Option<ParticipantSid>),
 }
@@ -77,7 +83,16 @@ impl RoomEvent {
             | Self::TrackPublished(sid, _)
             | Self::TrackUnpublished(sid, _)
             | Self::TrackMuted(sid, _, _) => Some(sid),
-            Self::ParticipantLeft(_) | Self::Shown(..) => None,
+            _ => None,
         }
+    }
+
+    /// It changes who is there or what there is to watch, and not only how it goes.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        !matches!(
+            self,
+            Self::Speaking | Self::QualityChanged | Self::DemandChanged | Self::Shown(..)
+        )
     }
 }

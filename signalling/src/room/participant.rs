@@ -88,6 +88,22 @@ pub struct Participant {
     pub audience: Audience,
     /// What their program can do, for the programs of the others.
     pub features: Features,
+    /// How loudly they speak, in eighths of full scale; 0 when they do not.
+    pub speaking: u8,
+    /// How good their connection is, when it was measured.
+    pub quality: Option<Quality>,
+}
+
+/// How good a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Quality {
+    /// Pictures and sound suffer.
+    Poor,
+    /// Something is lost now and then.
+    Good,
+    /// Nothing to complain of.
+    Excellent,
 }
 
 /// What a program says of itself for the programs of the others: carried along, not understood here.
@@ -149,6 +165,8 @@ pub struct Connection {
     pub tracks: Vec<Track>,
     /// What it watches.
     pub view: Option<View>,
+    /// The best encodings that it has a use for, by track, when it says so.
+    pub(super) demand: BTreeMap<TrackSid, u8>,
     pub(super) since: Instant,
     /// Rises with each connection that becomes active: the greatest is the latest.
     pub(super) active_order: u64,

@@ -1,0 +1,253 @@
+//! Data packets: what one client sends on its channels goes to the others on the channel of the same sort.
+//!
+//! The server says who has sent a packet, whatever the packet says, and looks at nothing else but for whom it is. Numbers
+//! that a sender gives its reliable packets are kept; a packet that was there before is dropped.
+
+use std::collections::HashMap;
+
+use althing_media_core::DataChannelId;
+use althing_media_core::config::EndpointId;
+use prost::Message as _;
+
+use super::session::Handle;
+use super::wire::proto;
+use crate::room::{ConnectionId, Room};
+
+/// The channels of a client that are used. They are made by the client; both sides send on them.
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    reliable: Option<DataChannelId>,
+    lossy: Option<DataChannelId>,
+    /// The number of the last reliable packet.
+    last: u32,
+}
+
+/// A packet on its way.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) frame: Vec<u8>,
+    pub(crate) to: Vec<(EndpointId, DataChannelId)>,
+}
+
+impl Channels {
+    /// A channel can be used. Others than ours mean nothing.
+    pub(crate) fn open(&mut self, label: &str, channel: DataChannelId) {
+        match label {
+            "_reliable" => self.reliable = Some(channel),
+            "_lossy" => self.lossy = Some(channel),
+            _ => {}
+        }
+    }
+
+    /// A channel is gone.
+    pub(crate) fn close(&mut self, channel: DataChannelId) {
+        for known in [&mut self.reliable, &mut self.lossy] {
+            known.take_if(|known| *known == channel);
+        }
+    }
+
+    /// The number of the last reliable packet that has come.
+    pub(crate) fn last(&self) -> u32 {
+        self.last
+    }
+
+    fn of(&self, reliable: bool) -> Option<DataChannelId> {
+        if reliable { self.reliable } else { self.lossy }
+    }
+}
+
+/// What becomes of a message that has come on a channel; `None` when it is not for anybody.
+#[expect(deprecated, reason = "older clients read nothing else")]
+pub(crate) fn deliver(
+    room: &Room,
+    clients: &mut HashMap<ConnectionId, Handle>,
+    from: ConnectionId,
+    channel: DataChannelId,
+    data: &[u8],
+) -> Option<Delivery> {
+    use proto::data_packet::Value;
+    let sender = room.participant_of(from)?;
+    let channels = &mut clients.get_mut(&from)?.channels;
+    let reliable = channels.reliable == Some(channel);
+    if !(reliable || channels.lossy == Some(channel)) || !sender.profile.permissions.publish_data {
+        return None;
+    }
+    let mut packet = proto::DataPacket::decode(data).ok()?;
+    if reliable && packet.sequence != 0 {
+        if packet.sequence <= channels.last {
+            return None;
+        }
+        channels.last = packet.sequence;
+    }
+    let hidden = sender.profile.permissions.hidden;
+    let identity = if hidden { "" } else { sender.profile.identity.as_str() };
+    packet.kind = i32::from(!reliable);
+    packet.participant_sid.clone_from(&sender.sid.0);
+    identity.clone_into(&mut packet.participant_identity);
+    let mut sids = Vec::new();
+    let mut identities = std::mem::take(&mut packet.destination_identities);
+    match &mut packet.value {
+        Some(Value::User(user)) => {
+            user.participant_sid.clone_from(&sender.sid.0);
+            identity.clone_into(&mut user.participant_identity);
+            sids = std::mem::take(&mut user.destination_sids);
+            identities.append(&mut user.destination_identities);
+        }
+        // Figures are for the server, and only the server says who speaks.
+        Some(Value::Metrics(_) | Value::Speaker(_)) | None => return None,
+        Some(_) => {}
+    }
+    let all = sids.is_empty() && identities.is_empty();
+    let target = |(connection, handle): (&ConnectionId, &Handle)| {
+        let meant = all || sids.contains(&handle.sid.0) || identities.contains(&handle.identity);
+        let endpoint = room.connection(*connection)?.endpoint?;
+        let channel = handle.channels.of(reliable)?;
+        (meant && *connection != from).then_some((endpoint, channel))
+    };
+    let to: Vec<_> = clients.iter().filter_map(target).collect();
+    (!to.is_empty()).then(|| Delivery {
+        frame: packet.encode_to_vec(),
+        to,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use proptest::prelude::*;
+    use proto::data_packet::Value;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::room::{Permissions, Profile, RoomLimits};
+
+    const RELIABLE: DataChannelId = DataChannelId(1);
+    const LOSSY: DataChannelId = DataChannelId(2);
+
+    struct Stage {
+        room: Room,
+        clients: HashMap<ConnectionId, Handle>,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            Self {
+                room: Room::new("hall", 1, RoomLimits::default()),
+                clients: HashMap::new(),
+            }
+        }
+
+        fn join(&mut self, identity: &str, endpoint: u64, permissions: Permissions) -> ConnectionId {
+            let profile = Profile {
+                identity: identity.to_owned(),
+                permissions,
+                ..Profile::default()
+            };
+            let connection = self.room.join(Instant::now(), &profile).unwrap();
+            self.room.attach(connection, EndpointId(endpoint));
+            let mut channels = Channels::default();
+            channels.open("_reliable", RELIABLE);
+            channels.open("_lossy", LOSSY);
+            channels.open("another", DataChannelId(3));
+            let handle = Handle {
+                identity: identity.to_owned(),
+                sid: self.room.participant_of(connection).unwrap().sid.clone(),
+                commands: mpsc::channel(1).0,
+                channels,
+            };
+            self.clients.insert(connection, handle);
+            connection
+        }
+
+        /// Who gets the packet, and as what.
+        fn deliver(
+            &mut self,
+            from: ConnectionId,
+            channel: DataChannelId,
+            packet: &proto::DataPacket,
+        ) -> Option<(Vec<u64>, proto::DataPacket)> {
+            let data = packet.encode_to_vec();
+            let delivery = deliver(&self.room, &mut self.clients, from, channel, &data)?;
+            assert!(delivery.to.iter().all(|(_, to)| *to == channel));
+            let mut to: Vec<u64> = delivery.to.iter().map(|(endpoint, _)| endpoint.0).collect();
+            to.sort_unstable();
+            Some((to, proto::DataPacket::decode(delivery.frame.as_slice()).unwrap()))
+        }
+    }
+
+    fn may() -> Permissions {
+        Permissions {
+            publish_data: true,
+            ..Permissions::default()
+        }
+    }
+
+    fn packet(sequence: u32, to: &[&str]) -> proto::DataPacket {
+        proto::DataPacket {
+            participant_identity: "somebody else".to_owned(),
+            participant_sid: "PA_else".to_owned(),
+            destination_identities: to.iter().map(|&name| name.to_owned()).collect(),
+            sequence,
+            value: Some(Value::User(proto::UserPacket {
+                payload: b"hello".to_vec(),
+                ..Default::default()
+            })),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn goes_to_all_others_or_to_some_under_the_true_name() {
+        let mut stage = Stage::new();
+        let ada = stage.join("ada", 1, may());
+        stage.join("ben", 2, may());
+        stage.join("cleo", 3, may());
+        let (to, sent) = stage.deliver(ada, RELIABLE, &packet(0, &[])).unwrap();
+        assert_eq!(to, [2, 3]);
+        assert_eq!(sent.participant_identity, "ada");
+        assert!(sent.participant_sid.starts_with("PA_") && sent.participant_sid != "PA_else");
+        assert_eq!(stage.deliver(ada, LOSSY, &packet(0, &["cleo", "ada"])).unwrap().0, [3]);
+        assert!(stage.deliver(ada, LOSSY, &packet(0, &["dora"])).is_none());
+        assert!(stage.deliver(ada, DataChannelId(3), &packet(0, &[])).is_none());
+        stage.clients.values_mut().for_each(|one| one.channels.close(LOSSY));
+        assert!(stage.deliver(ada, LOSSY, &packet(0, &[])).is_none());
+    }
+
+    #[test]
+    fn what_was_there_before_is_dropped() {
+        let mut stage = Stage::new();
+        let ada = stage.join("ada", 1, may());
+        stage.join("ben", 2, may());
+        for (sequence, comes) in [(1, true), (2, true), (2, false), (1, false), (3, true), (0, true)] {
+            let delivered = stage.deliver(ada, RELIABLE, &packet(sequence, &[]));
+            assert_eq!(delivered.map(|(_, sent)| sent.sequence), comes.then_some(sequence));
+        }
+        assert_eq!(stage.clients[&ada].channels.last(), 3);
+    }
+
+    #[test]
+    fn rights_count_and_the_hidden_stay_hidden() {
+        let mut stage = Stage::new();
+        let mute = stage.join("mute", 1, Permissions::default());
+        let ghost = stage.join("ghost", 2, Permissions { hidden: true, ..may() });
+        assert!(stage.deliver(mute, RELIABLE, &packet(0, &[])).is_none());
+        let (_, sent) = stage.deliver(ghost, RELIABLE, &packet(0, &[])).unwrap();
+        assert_eq!(sent.participant_identity, "");
+        let speaker = proto::DataPacket {
+            value: Some(Value::Metrics(proto::MetricsBatch::default())),
+            ..Default::default()
+        };
+        assert!(stage.deliver(ghost, RELIABLE, &speaker).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_do_no_harm(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut stage = Stage::new();
+            let ada = stage.join("ada", 1, may());
+            stage.join("ben", 2, may());
+            let _ = deliver(&stage.room, &mut stage.clients, ada, RELIABLE, &data);
+        }
+    }
+}
