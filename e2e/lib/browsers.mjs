@@ -65,7 +65,11 @@ export async function openChromium(t, { flags = [], viewport = { width: 1280, he
   });
   return {
     name: 'chromium',
-    context,
+    /** Ends it at once, as a machine does that loses its power. */
+    async crash() {
+      const session = await context.browser()?.newBrowserCDPSession?.() ?? await context.newCDPSession(context.pages()[0]);
+      await session.send('Browser.crash').catch(() => {});
+    },
     async page(url) {
       const page = await context.newPage();
       page.on('pageerror', (error) => t.note(`page error: ${error.message}`));

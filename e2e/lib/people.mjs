@@ -47,6 +47,7 @@ export async function watch(t, browser, server, room, options = {}) {
   page.firstPicture = await page.run(async ({ url, token, options }) => {
     // Firefox uses its loopback address only in pages that may use the camera, as ours does.
     if (navigator.userAgent.includes('Firefox')) await navigator.mediaDevices.getUserMedia({ audio: true });
+    window.token = token;
     const video = document.createElement('video');
     Object.assign(video, { autoplay: true, playsInline: true });
     document.body.append(video);

@@ -16,6 +16,21 @@ export async function freePort() {
   return port;
 }
 
+/** A UDP port that is free now, even, with the next one free as well: RTP and RTCP. */
+export async function freePair() {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const port = 2 * Math.floor((await freePort()) / 2);
+    const sockets = [createSocket('udp4'), createSocket('udp4')];
+    const bound = await Promise.all(sockets.map((socket, index) => new Promise((done) => {
+      socket.once('error', () => done(false));
+      socket.bind(port + index, '127.0.0.1', () => done(true));
+    })));
+    await Promise.all(sockets.map((socket, index) => bound[index] && new Promise((done) => socket.close(done))));
+    if (bound.every(Boolean)) return port;
+  }
+  throw new Error('no two free ports side by side');
+}
+
 /** Starts a relay to a UDP port; `weather` as its flags: `['--loss', '5%']`. Gives its port and a way to change the weather. */
 export async function startRelay(t, to, weather) {
   const port = await freePort();

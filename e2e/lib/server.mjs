@@ -7,7 +7,8 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bounded, check } from './runner.mjs';
 
-const PROGRAM = process.env.ALTHING_SERVER ?? new URL('../../target/debug/conference', import.meta.url).pathname;
+/** The program. */
+export const PROGRAM = process.env.ALTHING_SERVER ?? new URL('../../target/debug/conference', import.meta.url).pathname;
 
 /** A running server; `t` ends it and checks that it ends well. Gives its address, and what it said. */
 export async function startServer(t, { flags = [], key = {} } = {}) {
