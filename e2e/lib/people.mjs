@@ -29,7 +29,7 @@ export async function publish(t, browser, server, room, options = {}) {
   const page = await barePage(t, browser, server, options);
   const identity = options.identity ?? 'publisher';
   await page.run(async ({ url, token, options }) => {
-    const size = { width: options.width ?? 640, height: options.height ?? 360, frameRate: 30 };
+    const size = { width: options.width ?? 960, height: options.height ?? 540, frameRate: 30 };
     window.media = await navigator.mediaDevices.getUserMedia({ audio: true, video: size });
     window.me = new session.Publisher(url, token);
     await window.me.start(window.media, options);

@@ -18,16 +18,16 @@ scenario('control: a watcher chooses layers', { seconds: 90 }, async (t) => {
     await until(`a picture ${wanted} wide`, async () => (await width(watcher)) === wanted, 12_000);
     t.measured(`to ${wanted} ms`, Math.round(performance.now() - start));
   };
-  await choose(0, 160);
-  await choose(1, 320);
-  await choose(0, 160);
+  await choose(0, 240);
+  await choose(1, 480);
+  await choose(0, 240);
   // The largest is there only when Chromium finds the time and the bandwidth for it.
   const largest = await until('all three encodings', async () => {
     const sent = (await publisher.sending()).find((one) => one.rid === 'f');
     return sent?.frames > 30;
   }, 15_000).catch(() => false);
   t.measured('largest encoding', largest ? 'sent' : 'not sent');
-  if (largest) await choose(undefined, 640);
+  if (largest) await choose(undefined, 960);
   await sleep(500);
   const seen = await watcher.observe(4);
   t.measured('longest gap ms', Math.round(seen.longestGap));

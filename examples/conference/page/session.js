@@ -130,12 +130,17 @@ class Session extends EventTarget {
 
 /** Sends one stream. */
 export class Publisher extends Session {
-  /** The encodings of the picture, lowest first: a watcher on a phone gets the small one. */
-  static ENCODINGS = [
-    { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-    { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-    { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
-  ];
+  /**
+   * The encodings of a picture, lowest first: a watcher on a phone gets a small one. As many as browsers really send at
+   * its size: they leave out the last ones of a small picture, which would be the good ones.
+   */
+  static encodings({ width = 1280, height = 720 }) {
+    const quarter = { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 };
+    const half = { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 };
+    const full = { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 };
+    if (width * height >= 960 * 540) return [quarter, half, full];
+    return width * height >= 480 * 270 ? [half, full] : [full];
+  }
 
   /** `media`: the tracks to send. `codec`, for tests: the only video codec to offer, such as `video/VP9`. */
   async start(media, { codec, simulcast = true } = {}) {
@@ -143,7 +148,7 @@ export class Publisher extends Session {
       this.audio = this.pc.addTransceiver(track, { direction: 'sendonly', streams: [media] });
     }
     for (const track of media.getVideoTracks()) {
-      const sendEncodings = simulcast ? Publisher.ENCODINGS.map((encoding) => ({ ...encoding })) : undefined;
+      const sendEncodings = simulcast ? Publisher.encodings(track.getSettings()) : undefined;
       this.video = this.pc.addTransceiver(track, { direction: 'sendonly', streams: [media], ...(sendEncodings && { sendEncodings }) });
       if (codec) preferCodec(this.video, RTCRtpSender, codec);
     }
