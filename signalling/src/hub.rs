@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use crate::media;
 use crate::problem::Problem;
 use crate::protocol;
-use crate::room::{ConnectionId, Effect, ParticipantSid, Profile, Room};
+use crate::room::{ConnectionId, Effect, ParticipantSid, Profile, Room, RoomEvent};
 use crate::server::SignallingConfig;
 use crate::session::{Session, SessionId};
 
@@ -413,7 +413,8 @@ impl State {
             return;
         };
         let mut changed = false;
-        while entry.room.poll_event().is_some() {
+        while let Some(event) = entry.room.poll_event() {
+            log(&entry.room, &event);
             changed = true;
         }
         while let Some(effect) = entry.room.poll_effect() {
@@ -435,6 +436,20 @@ impl State {
         if entry.room.is_empty() && entry.waiting.is_empty() && entry.changed.receiver_count() == 0 {
             self.rooms.remove(name);
         }
+    }
+}
+
+/// One line for whoever comes and goes.
+fn log(room: &Room, event: &RoomEvent) {
+    let name = room.name();
+    match event {
+        RoomEvent::ParticipantJoined(sid) => {
+            let joined = room.participants().iter().find(|one| one.sid == *sid);
+            let identity = joined.map_or("", |one| &one.profile.identity);
+            tracing::info!(room = name, participant = sid.0, identity, "joined");
+        }
+        RoomEvent::ParticipantLeft(sid) => tracing::info!(room = name, participant = sid.0, "left"),
+        _ => {}
     }
 }
 

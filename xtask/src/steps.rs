@@ -116,7 +116,10 @@ impl Steps {
 fn show(count: Count, line: &str) {
     let text = line.trim_start();
     let progress = text.starts_with("Running ") || text.starts_with("Finished ") || text.starts_with("test result: F");
-    let scenario = count == Count::Results && ["ok   ", "FAIL ", "skip "].iter().any(|word| line.starts_with(word));
+    let scenario = count == Count::Results
+        && ["ok   ", "FAIL ", "skip ", "fuzz"]
+            .iter()
+            .any(|word| line.starts_with(word));
     if progress || scenario || text.starts_with("# ") {
         println!("      {text}");
     }

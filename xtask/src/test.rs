@@ -3,6 +3,7 @@
 //! All share one target folder and the development profile: clippy and rustdoc share the metadata, tests, examples and
 //! browsers the code. What must be installed is installed beside the first steps.
 
+use std::env;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,101 +13,50 @@ use crate::steps::{Count, Steps};
 use crate::workspace::{self, cargo};
 
 /// One step: its name, its time bound in minutes, how it counts, what it runs.
-struct Step {
-    name: &'static str,
-    minutes: u64,
-    count: Count,
-    commands: fn() -> Vec<Command>,
-}
+struct Step(&'static str, u64, Count, fn() -> Vec<Command>);
 
 /// Installing: it runs beside the steps before it, and is waited for here.
 const SETUP: &str = "setup";
 
 /// In this order. The bounds are there for what hangs: about three times what a cold run needs on two slow cores.
-const STEPS: [Step; 8] = [
-    Step {
-        name: "fmt",
-        minutes: 2,
-        count: Count::Whole,
-        commands: || vec![cargo(&["fmt", "--all", "--check"])],
-    },
-    Step {
-        name: "clippy",
-        minutes: 12,
-        count: Count::Whole,
-        commands: || vec![clippy()],
-    },
-    Step {
-        name: "docs",
-        minutes: 8,
-        count: Count::Whole,
-        commands: || vec![docs()],
-    },
-    Step {
-        name: "build",
-        minutes: 15,
-        count: Count::Whole,
-        commands: || vec![build()],
-    },
-    Step {
-        name: SETUP,
-        minutes: 0,
-        count: Count::Whole,
-        commands: Vec::new,
-    },
-    Step {
-        name: "tests",
-        minutes: 15,
-        count: Count::Results,
-        commands: || vec![tests()],
-    },
-    Step {
-        name: "doctests",
-        minutes: 6,
-        count: Count::Results,
-        commands: || vec![doctests()],
-    },
-    Step {
-        name: "browsers",
-        minutes: 12,
-        count: Count::Results,
-        commands: || vec![node(&[])],
-    },
+const STEPS: [Step; 9] = [
+    Step("fmt", 2, Count::Whole, || vec![cargo(&["fmt", "--all", "--check"])]),
+    Step("clippy", 12, Count::Whole, || vec![clippy()]),
+    Step("docs", 8, Count::Whole, || vec![docs()]),
+    Step("build", 15, Count::Whole, build),
+    Step(SETUP, 0, Count::Whole, Vec::new),
+    Step("tests", 15, Count::Results, || vec![tests()]),
+    Step("doctests", 6, Count::Results, || vec![doctests()]),
+    Step("browsers", 12, Count::Results, || vec![programs(), node(&[])]),
+    Step("fuzz", 12, Count::Results, || vec![fuzz()]),
 ];
+
+/// What `cargo test` builds and runs. Benchmarks are among it: each runs once, which shows that it works.
+const TESTED: [&str; 5] = ["--workspace", "--lib", "--bins", "--tests", "--benches"];
 
 /// Runs the steps, or only those that are named; true when nothing failed.
 pub(crate) fn run(only: &[String]) -> bool {
-    if let Some(unknown) = only
-        .iter()
-        .find(|name| !STEPS.iter().any(|step| step.name == name.as_str()))
-    {
+    if let Some(unknown) = only.iter().find(|name| !names().contains(&name.as_str())) {
         println!("there is no step {unknown:?}; the steps are: {}", names().join(", "));
         return false;
     }
-    let wanted: Vec<&Step> = STEPS
-        .iter()
-        .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name))
-        .collect();
+    let named = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.0);
+    let wanted: Vec<&Step> = STEPS.iter().filter(named).collect();
     let mut steps = Steps::new(wanted.len());
     let start = Instant::now();
     let mut installing = wanted
         .iter()
-        .any(|step| step.name == SETUP)
+        .any(|step| step.0 == SETUP)
         .then(|| thread::spawn(setup::install));
-    for step in wanted {
-        if step.name == SETUP {
+    for &&Step(name, minutes, count, commands) in &wanted {
+        if name == SETUP {
             let problem = installing.take().and_then(|thread| match thread.join() {
                 Ok(result) => result.err().map(|problem| problem.to_string()),
                 Err(_) => Some("installing stopped with a panic".to_owned()),
             });
-            steps.done(step.name, start, problem);
+            steps.done(name, start, problem);
         } else {
-            steps.run(
-                step.name,
-                Duration::from_secs(step.minutes * 60),
-                step.count,
-                (step.commands)(),
-            );
+            steps.run(name, Duration::from_secs(minutes * 60), count, commands());
         }
     }
     steps.sum()
@@ -143,7 +93,7 @@ pub(crate) fn bench(arguments: &[String]) -> bool {
 }
 
 fn names() -> Vec<&'static str> {
-    STEPS.iter().map(|step| step.name).collect()
+    STEPS.iter().map(|step| step.0).collect()
 }
 
 fn clippy() -> Command {
@@ -151,13 +101,16 @@ fn clippy() -> Command {
 }
 
 fn docs() -> Command {
-    let mut command = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut command = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--keep-going"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     command
 }
 
-fn build() -> Command {
-    cargo(&["test", "--workspace", "--all-targets", "--no-run"])
+/// Programs and examples as their users have them (tests start some), then everything that is run as a test.
+fn build() -> Vec<Command> {
+    let mut build = vec!["test", "--no-run"];
+    build.extend(TESTED);
+    vec![cargo(&["build", "--workspace", "--bins", "--examples"]), cargo(&build)]
 }
 
 /// The programs that the browser tests start.
@@ -172,13 +125,22 @@ fn programs() -> Command {
     ])
 }
 
-/// Benchmarks are among the targets: here each runs once, which shows that it works.
 fn tests() -> Command {
-    cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"])
+    let mut tests = vec!["test", "--no-fail-fast"];
+    tests.extend(TESTED);
+    cargo(&tests)
 }
 
 fn doctests() -> Command {
     cargo(&["test", "--workspace", "--doc", "--no-fail-fast"])
+}
+
+/// Each fuzz target for two seconds: that they build and start. `cargo xtask fuzz` is for finding something.
+fn fuzz() -> Command {
+    // Ourselves, so that the step has its bound and its log like all others.
+    let mut command = Command::new(env::current_exe().unwrap_or_else(|_| "xtask".into()));
+    command.args(["fuzz", "--seconds", "2"]);
+    command
 }
 
 fn node(words: &[String]) -> Command {

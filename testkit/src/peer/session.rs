@@ -56,13 +56,13 @@ impl Session {
         }
     }
 
-    /// Starts to send; the index for [`Self::sender`].
+    /// Starts to send; the index for [`Self::senders`].
     pub fn send(&mut self, now: Instant, config: SendConfig) -> usize {
         self.senders.push(Sender::new(now, config, &mut self.rng));
         self.senders.len() - 1
     }
 
-    /// Starts to listen; the index for [`Self::receiver`].
+    /// Starts to listen; the index for [`Self::receivers`].
     pub fn receive(&mut self, config: ReceiveConfig) -> usize {
         self.receivers.push(Receiver::new(config));
         self.receivers.len() - 1
