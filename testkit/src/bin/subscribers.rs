@@ -10,9 +10,11 @@
 //! reached the subscribers, is printed: µs per forwarded packet. Exits with 1 when somebody could not connect.
 #![expect(clippy::print_stdout, reason = "a program that talks on its standard output")]
 
+use std::collections::HashMap;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use althing_media_core::transport::{Certificate, SrtpProfile};
@@ -81,9 +83,52 @@ struct Shared {
     connected: AtomicUsize,
     gcm: AtomicUsize,
     failed: AtomicUsize,
-    received: AtomicU64,
-    lost: AtomicU64,
+    /// Of each thread, as of its last round.
+    totals: Mutex<HashMap<ThreadId, Totals>>,
     end: AtomicBool,
+}
+
+/// What has come to some subscribers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    /// RTP datagrams at the sockets.
+    received: u64,
+    /// Packets that are missing, for now or for good.
+    lost: u64,
+    /// Retransmissions among those received.
+    again: u64,
+}
+
+impl Totals {
+    fn of(clients: &[Client]) -> Self {
+        let received = clients.iter().map(Client::rtp_received).sum();
+        let receivers = clients.iter().flat_map(|client| client.peer.session.receivers());
+        receivers.fold(
+            Self {
+                received,
+                ..Self::default()
+            },
+            |sum, receiver| Self {
+                lost: sum.lost + receiver.stats().lost + receiver.missing() as u64,
+                again: sum.again + receiver.stats().rtx,
+                ..sum
+            },
+        )
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ThreadId, Totals>> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn totals(&self) -> Totals {
+        self.lock().values().fold(Totals::default(), |sum, totals| Totals {
+            received: sum.received + totals.received,
+            lost: sum.lost + totals.lost,
+            again: sum.again + totals.again,
+        })
+    }
 }
 
 fn main() -> ExitCode {
@@ -170,7 +215,6 @@ fn publish(mut client: Client, shared: &Shared) {
 fn subscribe<E: std::fmt::Display>(share: &[usize], shared: &Shared, connect: impl Fn(usize) -> Result<Client, E>) {
     let mut clients: Vec<Client> = Vec::new();
     let mut waiting = share.iter();
-    let mut told = (0, 0);
     let mut connecting = None;
     loop {
         if connecting.is_none() {
@@ -202,16 +246,7 @@ fn subscribe<E: std::fmt::Display>(share: &[usize], shared: &Shared, connect: im
         for client in &mut clients {
             came |= client.drive(now);
         }
-        let received = clients.iter().map(Client::rtp_received).sum();
-        let lost = clients.iter().flat_map(|client| client.peer.session.receivers());
-        let lost = lost
-            .map(|receiver| receiver.stats().lost + receiver.missing() as u64)
-            .sum();
-        shared.received.fetch_add(received - told.0, Ordering::Relaxed);
-        shared
-            .lost
-            .store(shared.lost.load(Ordering::Relaxed) + lost - told.1, Ordering::Relaxed);
-        told = (received, lost);
+        shared.lock().insert(thread::current().id(), Totals::of(&clients));
         if shared.end.load(Ordering::Relaxed) {
             break;
         }
@@ -238,22 +273,21 @@ fn measure(arguments: &Arguments, shared: &Shared) -> Result<(), Box<dyn std::er
         return Err("not everybody could connect".into());
     }
     thread::sleep(Duration::from_secs(arguments.warm_up));
-    let counters = || {
-        (
-            shared.received.load(Ordering::Relaxed),
-            shared.lost.load(Ordering::Relaxed),
-        )
-    };
-    let (start, before, cpu_before) = (Instant::now(), counters(), cpu(arguments.pid)?);
+    let (start, before, cpu_before) = (Instant::now(), shared.totals(), cpu(arguments.pid)?);
     thread::sleep(Duration::from_secs(arguments.seconds));
-    let (seconds, after, cpu_after) = (start.elapsed().as_secs_f64(), counters(), cpu(arguments.pid)?);
+    let (seconds, after, cpu_after) = (start.elapsed().as_secs_f64(), shared.totals(), cpu(arguments.pid)?);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 packets")]
-    let (packets, lost) = ((after.0 - before.0) as f64, after.1.saturating_sub(before.1) as f64);
+    let [packets, again, lost] = [
+        after.received - before.received,
+        after.again - before.again,
+        after.lost.saturating_sub(before.lost),
+    ]
+    .map(|count| count as f64);
     if packets == 0.0 {
         return Err("nothing was forwarded".into());
     }
     println!(
-        "{packets} packets in {seconds:.1} s: {:.0}/s to {all} subscribers, {:.3} % missing",
+        "{packets} packets in {seconds:.1} s: {:.0}/s to {all} subscribers, {:.3} % missing, {again} retransmissions",
         packets / seconds,
         100.0 * lost / (packets + lost)
     );
