@@ -101,7 +101,13 @@ fn clippy() -> Command {
 }
 
 fn docs() -> Command {
-    let mut command = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--keep-going"]);
+    let mut command = cargo(&[
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+        "--keep-going",
+    ]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     command
 }
