@@ -57,7 +57,42 @@ pub(crate) struct Entry {
     /// Not yet taken by the worker.
     waiting: Vec<Effect>,
     sessions: HashMap<ConnectionId, SessionId>,
-    clients: HashMap<ConnectionId, protocol::Handle>,
+    clients: Clients,
+    /// Stays although nobody is there.
+    lease: Option<Lease>,
+}
+
+/// The clients of the room protocol in one room.
+pub(crate) type Clients = HashMap<ConnectionId, protocol::Handle>;
+
+/// How long a room that was made on purpose stays although nobody is there.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    empty: Duration,
+    departed: Duration,
+    since: Instant,
+    joined: bool,
+}
+
+impl Lease {
+    /// `empty`: until the first one comes; `departed`: after the last one has gone.
+    pub(crate) fn new(now: Instant, empty: Duration, departed: Duration) -> Self {
+        Self {
+            empty,
+            departed,
+            since: now,
+            joined: false,
+        }
+    }
+
+    fn holds(&mut self, now: Instant, empty: bool) -> bool {
+        if !empty {
+            self.joined = true;
+            self.since = now;
+        }
+        let limit = if self.joined { self.departed } else { self.empty };
+        !empty || now.saturating_duration_since(self.since) < limit
+    }
 }
 
 /// A client of the room protocol that has come in.
@@ -135,6 +170,53 @@ impl Hub {
         });
         state.settle(room);
         Ok(entered?)
+    }
+
+    /// Makes a room that stays for a while without anybody, or finds it; `change` is done to it.
+    pub(crate) fn make_room<R>(
+        &self,
+        name: &str,
+        lease: Lease,
+        change: impl FnOnce(&mut Room) -> R,
+    ) -> Result<R, Problem> {
+        let mut state = self.lock();
+        let entry = self.entry(&mut state, name)?;
+        entry.lease = Some(lease);
+        let result = change(&mut entry.room);
+        state.settle(name);
+        Ok(result)
+    }
+
+    /// The room does not stay any longer than somebody is there.
+    pub(crate) fn unmake_room(&self, name: &str) {
+        if let Some(entry) = self.lock().rooms.get_mut(name) {
+            entry.lease = None;
+        }
+    }
+
+    /// Asks something of each room.
+    pub(crate) fn each_room<R>(&self, ask: impl Fn(&Room) -> Option<R>) -> Vec<R> {
+        self.lock()
+            .rooms
+            .values()
+            .filter_map(|entry| ask(&entry.room))
+            .collect()
+    }
+
+    /// Does something with a room and the clients in it, and lets the consequences follow.
+    pub(crate) fn with_clients<R>(&self, name: &str, act: impl FnOnce(&mut Room, &mut Clients) -> R) -> Option<R> {
+        let mut state = self.lock();
+        let entry = state.rooms.get_mut(name)?;
+        let result = act(&mut entry.room, &mut entry.clients);
+        state.settle(name);
+        Some(result)
+    }
+
+    /// Sends a data packet.
+    pub(crate) fn send(&self, room: &str, delivery: protocol::Delivery) {
+        if let Some(entry) = self.lock().rooms.get(room) {
+            entry.send(delivery);
+        }
     }
 
     /// The way to a client that comes back.
@@ -329,6 +411,7 @@ impl Hub {
                 waiting: Vec::new(),
                 sessions: HashMap::new(),
                 clients: HashMap::new(),
+                lease: None,
             };
             state.rooms.insert(room.to_owned(), entry);
         }
@@ -394,17 +477,7 @@ impl State {
         let Some(delivery) = protocol::deliver(&entry.room, &mut entry.clients, from, channel, data) else {
             return;
         };
-        let sent = entry.worker.run(move |router: &mut Router, now| {
-            let protocol::Delivery { frame, to } = &delivery;
-            for (endpoint, channel) in to {
-                if let Err(error) = router.send_data(now, *endpoint, *channel, DataKind::Binary, frame) {
-                    tracing::debug!(?endpoint, ?error, "a data packet is lost");
-                }
-            }
-        });
-        if let Err(error) = sent {
-            tracing::warn!(room = entry.room.name(), %error, "a data packet is lost");
-        }
+        entry.send(delivery);
     }
 
     /// Carries out what a change of the room has led to.
@@ -433,7 +506,12 @@ impl State {
         if changed {
             entry.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
-        if entry.room.is_empty() && entry.waiting.is_empty() && entry.changed.receiver_count() == 0 {
+        let empty = entry.room.is_empty();
+        let leased = entry
+            .lease
+            .as_mut()
+            .is_some_and(|lease| lease.holds(Instant::now(), empty));
+        if empty && !leased && entry.waiting.is_empty() && entry.changed.receiver_count() == 0 {
             self.rooms.remove(name);
         }
     }
@@ -454,6 +532,21 @@ fn log(room: &Room, event: &RoomEvent) {
 }
 
 impl Entry {
+    /// Has a data packet sent.
+    fn send(&self, delivery: protocol::Delivery) {
+        let sent = self.worker.run(move |router: &mut Router, now| {
+            let protocol::Delivery { frame, to } = &delivery;
+            for (endpoint, channel) in to {
+                if let Err(error) = router.send_data(now, *endpoint, *channel, DataKind::Binary, frame) {
+                    tracing::debug!(?endpoint, ?error, "a data packet is lost");
+                }
+            }
+        });
+        if let Err(error) = sent {
+            tracing::warn!(room = self.room.name(), %error, "a data packet is lost");
+        }
+    }
+
     /// Gives the worker what it has not taken yet, in one command.
     fn flush(&mut self) {
         if self.waiting.is_empty() {

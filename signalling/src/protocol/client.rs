@@ -64,6 +64,8 @@ pub(super) struct Client {
     features: Features,
     /// The next WebSocket is lost after (true) or before (false) anything was said.
     accident: Option<bool>,
+    /// What was told of the room itself.
+    metadata: String,
     steps: VecDeque<Step>,
 }
 
@@ -98,6 +100,7 @@ impl Client {
             protocol: info.protocol,
             features,
             accident: None,
+            metadata: String::new(),
             steps: VecDeque::new(),
         }
     }
@@ -119,6 +122,7 @@ impl Client {
                 });
             }
         }
+        room.metadata().clone_into(&mut self.metadata);
         let response = proto::JoinResponse {
             room: Some(describe::room(room)),
             participant: self.me(room).map(describe::participant),
@@ -195,6 +199,11 @@ impl Client {
     pub(super) fn sync(&mut self, room: &mut Room) {
         let updates = self.roster.update(room);
         updates.into_iter().for_each(|update| self.send(update));
+        if self.metadata != room.metadata() {
+            room.metadata().clone_into(&mut self.metadata);
+            let room = Some(describe::room(room));
+            self.send(Response::RoomUpdate(proto::RoomUpdate { room }));
+        }
         self.wishes.prune(room);
         let Some(me) = room.participant_of(self.connection) else {
             return;

@@ -111,6 +111,39 @@ pub(crate) fn deliver(
     })
 }
 
+/// A packet of the application's server.
+#[expect(deprecated, reason = "older clients read nothing else")]
+pub(super) fn announce(
+    room: &Room,
+    clients: &HashMap<ConnectionId, Handle>,
+    request: proto::SendDataRequest,
+) -> Option<Delivery> {
+    let reliable = request.kind() == proto::data_packet::Kind::Reliable;
+    let packet = proto::DataPacket {
+        kind: request.kind,
+        value: Some(proto::data_packet::Value::User(proto::UserPacket {
+            payload: request.data,
+            topic: request.topic,
+            nonce: request.nonce,
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let (sids, identities) = (&request.destination_sids, &request.destination_identities);
+    let all = sids.is_empty() && identities.is_empty();
+    let target = |(connection, handle): (&ConnectionId, &Handle)| {
+        let meant = all || sids.contains(&handle.sid.0) || identities.contains(&handle.identity);
+        let endpoint = room.connection(*connection)?.endpoint?;
+        let channel = handle.channels.of(reliable)?;
+        meant.then_some((endpoint, channel))
+    };
+    let to: Vec<_> = clients.iter().filter_map(target).collect();
+    (!to.is_empty()).then(|| Delivery {
+        frame: packet.encode_to_vec(),
+        to,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Instant;

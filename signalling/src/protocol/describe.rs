@@ -267,6 +267,17 @@ fn source(source: Source) -> proto::TrackSource {
     }
 }
 
+/// The source that a number names.
+pub(super) fn source_of(source: proto::TrackSource) -> Option<Source> {
+    match source {
+        proto::TrackSource::Camera => Some(Source::Camera),
+        proto::TrackSource::Microphone => Some(Source::Microphone),
+        proto::TrackSource::ScreenShare => Some(Source::ScreenShare),
+        proto::TrackSource::ScreenShareAudio => Some(Source::ScreenShareAudio),
+        proto::TrackSource::Unknown => None,
+    }
+}
+
 /// The same, read; what is unknown is taken for what is usual.
 pub(super) fn read_source(number: i32, kind: MediaKind) -> Source {
     match (proto::TrackSource::try_from(number), kind) {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `/rtc/v1`, `/rtc` | GET | the WebSocket |
 //! | `/rtc/v1/validate`, `/rtc/validate` | GET | why the WebSocket was refused |
+//! | `/twirp/…` | POST | the server API |
 //! | `/` | HEAD | is the server there? |
 
 use axum::Router;
@@ -12,9 +13,10 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, head};
+use axum::routing::{get, head, post};
 
 use super::join;
+use super::service;
 use super::session::{self, Attached, Newcomer};
 use super::wire::{self, proto};
 use crate::http::bearer;
@@ -33,6 +35,11 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/rtc", get(connect))
         .route("/rtc/v1/validate", get(validate))
         .route("/rtc/validate", get(validate))
+        .route(
+            "/twirp/livekit.RoomService/{method}",
+            post(service::room).options(async || StatusCode::OK),
+        )
+        .route("/twirp/{service}/{method}", post(service::other))
         .route("/", head(async || StatusCode::OK))
 }
 

@@ -23,6 +23,7 @@
 //! | `roster` | what it knows of the others |
 //! | `signals` | what it is told from moment to moment |
 //! | `data` | data packets |
+//! | `service`, `twirp` | the server API: what is done, and how it is asked for |
 //! | `describe` | the room in the words of the protocol |
 //! | `wire` | the messages |
 
@@ -35,8 +36,10 @@ mod media;
 mod publish;
 mod roster;
 mod sections;
+mod service;
 mod session;
 mod signals;
+mod twirp;
 mod wire;
 mod wishes;
 

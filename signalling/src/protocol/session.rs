@@ -17,7 +17,7 @@ use super::media;
 use super::sections::Plan;
 use super::wire::{self, Response, proto};
 use crate::hub::{Entered, Shared, unix_now};
-use crate::room::{ParticipantSid, Quality};
+use crate::room::{ParticipantSid, Quality, TrackSid};
 use crate::token::Claims;
 
 /// Changes of the room are gathered for so long before a client is told of them.
@@ -41,7 +41,7 @@ const REFRESH: Duration = Duration::from_secs(300);
 const VALIDITY: Duration = Duration::from_secs(900);
 
 /// Commands that wait for a client; who sends one waits as well.
-pub(crate) const MAX_COMMANDS: usize = 4;
+pub(crate) const MAX_COMMANDS: usize = 64;
 
 /// What a client's task is told from outside.
 #[derive(Debug)]
@@ -50,6 +50,12 @@ pub(crate) enum Command {
     Attach(Box<Attached>),
     /// Somebody with the same identity has come.
     Replaced,
+    /// The application's server sends it away.
+    Dismiss(proto::DisconnectReason),
+    /// The application's server has muted a track of its own.
+    Muted(TrackSid),
+    /// The application's server decides what it watches.
+    Choose(Box<proto::UpdateSubscription>),
 }
 
 /// A new WebSocket of a client that comes back.
@@ -267,6 +273,18 @@ impl Session {
             Some(Command::Replaced) => {
                 let action = proto::leave_request::Action::Disconnect;
                 self.client.dismiss(proto::DisconnectReason::DuplicateIdentity, action);
+            }
+            Some(Command::Dismiss(reason)) => {
+                self.client.dismiss(reason, proto::leave_request::Action::Disconnect);
+            }
+            Some(Command::Muted(sid)) => {
+                let (sid, muted) = (sid.0, true);
+                self.client.send(Response::Mute(proto::MuteTrackRequest { sid, muted }));
+            }
+            Some(Command::Choose(update)) => {
+                let client = &mut self.client;
+                let request = wire::Request::Subscription(*update);
+                self.hub.with_room(&self.room, |room| client.handle(room, request));
             }
             // Its end is kept by the room as long as the connection is there.
             None => self.gone(),

@@ -479,6 +479,17 @@ impl Room {
         &self.metadata
     }
 
+    /// Changes what the application tells about the room.
+    pub fn set_metadata(&mut self, metadata: String) {
+        self.metadata = metadata;
+        self.tell(RoomEvent::RoomChanged);
+    }
+
+    /// Lets in fewer participants than the limits allow.
+    pub fn set_max_participants(&mut self, participants: usize) {
+        self.limits.participants = self.limits.participants.min(participants);
+    }
+
     /// When the first participant came.
     #[must_use]
     pub fn created(&self) -> Option<Instant> {

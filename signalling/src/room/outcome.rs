@@ -62,6 +62,8 @@ pub enum RoomEvent {
     TrackMuted(ParticipantSid, TrackSid, bool),
     /// Someone's name, metadata, rights or audience, or what is told about a track, has changed.
     ParticipantChanged(ParticipantSid),
+    /// What is told about the room has changed.
+    RoomChanged,
     /// Someone speaks, or does no longer.
     Speaking,
     /// Someone's connection has become better or worse.

@@ -1,0 +1,106 @@
+//! Calls of the server API as HTTP: a message in, a message out, both as JSON or both as protobuf.
+//!
+//! Twirp wire protocol, version 7. Errors are JSON always.
+
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prost::Message;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Longest body, in bytes: metadata and data are the longest that there is.
+pub(super) const MAX_BODY: usize = 256 * 1024;
+
+/// How both messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Protobuf,
+}
+
+/// Why a call fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    pub(super) sentence: String,
+}
+
+/// The sort of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    InvalidArgument,
+    Malformed,
+    BadRoute,
+    Unimplemented,
+    ResourceExhausted,
+    Unavailable,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, sentence: impl Into<String>) -> Self {
+        Self {
+            code,
+            sentence: sentence.into(),
+        }
+    }
+}
+
+impl Format {
+    /// By the type of the request.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Failure> {
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+        match kind.trim() {
+            "application/json" => Ok(Self::Json),
+            "application/protobuf" => Ok(Self::Protobuf),
+            _ => Err(Failure::new(
+                Code::BadRoute,
+                "The content type must be application/json or application/protobuf.",
+            )),
+        }
+    }
+
+    /// Reads the request, calls, writes the answer.
+    pub(super) fn call<I, O>(self, body: &[u8], call: impl FnOnce(I) -> Result<O, Failure>) -> Result<Response, Failure>
+    where
+        I: Message + Default + DeserializeOwned,
+        O: Message + Serialize,
+    {
+        let malformed = |_| Failure::new(Code::Malformed, "The request is not readable.");
+        let unwritable = |_| Failure::new(Code::Unavailable, "The answer cannot be written.");
+        Ok(match self {
+            Self::Json => {
+                let request = serde_json::from_slice(body).map_err(malformed)?;
+                let answer = serde_json::to_vec(&call(request)?).map_err(unwritable)?;
+                ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
+            }
+            Self::Protobuf => {
+                let request =
+                    I::decode(body).map_err(|_| Failure::new(Code::Malformed, "The request is not readable."))?;
+                let answer = call(request)?.encode_to_vec();
+                ([(header::CONTENT_TYPE, "application/protobuf")], answer).into_response()
+            }
+        })
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, code) = match self.code {
+            Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+            Code::PermissionDenied => (StatusCode::FORBIDDEN, "permission_denied"),
+            Code::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Code::InvalidArgument => (StatusCode::BAD_REQUEST, "invalid_argument"),
+            Code::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
+            Code::BadRoute => (StatusCode::NOT_FOUND, "bad_route"),
+            Code::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "unimplemented"),
+            Code::ResourceExhausted => (StatusCode::TOO_MANY_REQUESTS, "resource_exhausted"),
+            Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        };
+        let body = serde_json::json!({ "code": code, "msg": self.sentence }).to_string();
+        (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
