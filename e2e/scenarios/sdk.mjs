@@ -1,11 +1,12 @@
 // Meetings by the unmodified client SDK for browsers: everybody joins, publishes, sees and hears the others.
 
 import { RoomServiceClient } from 'livekit-server-sdk';
-import { openChromium } from '../lib/browsers.mjs';
+import WebSocket from 'ws';
+import { openChromium, openFirefox } from '../lib/browsers.mjs';
 import { serveFiles } from '../lib/files.mjs';
 import { publish, watch } from '../lib/people.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
-import { startServer, token } from '../lib/server.mjs';
+import { startOpenServer, startServer, token } from '../lib/server.mjs';
 
 /** A page in which somebody has joined the room. */
 async function member(t, browser, server, room, identity, { options = {}, grant = {}, ...claims } = {}) {
@@ -17,7 +18,7 @@ async function member(t, browser, server, room, identity, { options = {}, grant 
     sdk.setLogLevel('warn');
     window.me = new Member(sdk, options);
     return me.join(base.replace('http', 'ws'), token);
-  }, { scripts: t.scripts, base: server.base, token: token({ room, identity, grant, ...claims }), options });
+  }, { scripts: t.scripts, base: server.base, token: token({ room, identity, grant, ...server.key, ...claims }), options });
   page.roster = () => page.run(() => me.roster());
   page.events = (name) => page.run((name) => me.events.filter((one) => one.name === name), name);
   page.inbound = (identity, source) => page.run(([identity, source]) => me.inbound(identity, source), [identity, source]);
@@ -231,4 +232,103 @@ scenario('sdk: the server API', { seconds: 120 }, async (t) => {
   await api.deleteRoom('hall');
   await until('ben is sent away', async () => (await ben.events('Disconnected'))[0]?.reason === 5);
   await until('the room is gone', async () => (await api.listRooms()).length === 0);
+});
+
+scenario('sdk: chromium and firefox', { seconds: 180 }, async (t) => {
+  // Firefox does not always use the loopback address.
+  const server = await startOpenServer(t);
+  check(server, 'the machine has no network address');
+  const ada = await member(t, await openChromium(t), server, 'hall', 'ada');
+  const finn = await member(t, await openFirefox(t), server, 'hall', 'finn');
+  await ada.run(() => me.publish());
+  await finn.sees('ada');
+  await finn.hears('ada');
+  await finn.run(() => me.publish({ width: 640, height: 480 }));
+  await ada.sees('finn');
+  await ada.hears('finn');
+  await finn.run(() => me.room.localParticipant.publishData(new TextEncoder().encode('hello'), { reliable: true }));
+  await until('the data comes', async () => (await ada.events('DataReceived')).some((one) => one.text === 'hello'));
+  await finn.run(() => me.room.simulateScenario('resume-reconnect'));
+  await until('finn is back', async () => (await finn.events('Reconnected')).length === 1, 30_000);
+  const before = (await ada.inbound('finn')).frames;
+  await until('the picture goes on', async () => (await ada.inbound('finn')).frames > before + 5);
+});
+
+scenario('sdk: nonsense and floods disturb nobody', { seconds: 120 }, async (t) => {
+  const server = await startServer(t);
+  const browser = await openChromium(t);
+  const ada = await member(t, browser, server, 'hall', 'ada');
+  await ada.run(() => me.publish());
+  const ben = await member(t, browser, server, 'hall', 'ben');
+  await ben.sees('ada');
+
+  const validate = async (path, query) => (await fetch(`${server.base}${path}?${query}`)).status;
+  const good = token({ room: 'hall', identity: 'eve' });
+  check((await validate('/rtc/v1/validate', 'join_request=')) === 401, 'no token');
+  check((await validate('/rtc/v1/validate', `access_token=${good}x&join_request=`)) === 401, 'a bad token');
+  check((await validate('/rtc/v1/validate', `access_token=${token({ room: 'hall', identity: 'eve', grant: { roomJoin: false } })}&join_request=`)) === 401, 'no right');
+  check((await validate('/rtc/v1/validate', `access_token=${good}&join_request=!`)) === 400, 'no join request');
+  check((await validate('/rtc/v1/validate', `access_token=${good}&join_request=`)) === 200, 'all is good');
+  check((await validate('/rtc/validate', `access_token=${good}`)) === 501, 'two connections are not served');
+  check((await fetch(server.base, { method: 'HEAD' })).headers.get('access-control-allow-origin') === '*', 'HEAD has no CORS');
+
+  const open = (identity) => new Promise((done, fail) => {
+    const socket = new WebSocket(`${server.base.replace('http', 'ws')}/rtc/v1?access_token=${token({ room: 'hall', identity })}&join_request=`);
+    socket.binaryType = 'arraybuffer';
+    socket.closed = new Promise((closed) => socket.addEventListener('close', closed));
+    socket.addEventListener('message', () => done(socket), { once: true });
+    socket.addEventListener('error', fail);
+  });
+  const garbage = await open('garbage');
+  garbage.send(new Uint8Array(100).fill(255));
+  await garbage.closed;
+  const large = await open('large');
+  large.send(new Uint8Array(3 * 1024 * 1024));
+  await large.closed;
+  // Pings by the thousand, from somebody who reads none of the answers in time; and many who do nothing.
+  const flood = await open('flood');
+  const ping = new Uint8Array([0x82, 0x01, 0x02, 0x08, 0x01]);
+  for (let i = 0; i < 20_000; i += 1) flood.send(ping);
+  const idle = await Promise.all(Array.from({ length: 100 }, (_, index) => open(`idle-${index}`)));
+  const before = (await ben.inbound('ada')).frames;
+  await until('the picture goes on', async () => (await ben.inbound('ada')).frames > before + 30, 5_000);
+  const start = performance.now();
+  await ben.run(() => me.room.localParticipant.publishData(new TextEncoder().encode('still here'), { reliable: true }));
+  await until('data comes', async () => (await ada.events('DataReceived')).some((one) => one.text === 'still here'), 5_000);
+  t.measured('data ms', Math.round(performance.now() - start));
+  flood.close();
+  idle.forEach((one) => one.close());
+  await until('only the two are left', async () => (await ben.roster()).map((one) => one.identity).join() === 'ada', 30_000);
+});
+
+scenario('sdk: how long it takes to join', { seconds: 180 }, async (t) => {
+  const server = await startServer(t);
+  const browser = await openChromium(t);
+  const ada = await member(t, browser, server, 'hall', 'ada');
+  await ada.run(() => me.publish());
+  const ben = await member(t, browser, server, 'hall', 'ben');
+  await ben.sees('ada');
+  const joins = Number(process.env.ALTHING_JOINS ?? 10);
+  const times = await ben.run(async ({ base, token, joins }) => {
+    await me.room.disconnect();
+    const times = [];
+    for (let i = 0; i < joins; i += 1) {
+      const room = new me.sdk.Room();
+      const start = performance.now();
+      const shown = new Promise((done) => room.on('trackSubscribed', (track) => {
+        if (track.kind !== 'video') return;
+        const video = track.attach();
+        video.muted = true;
+        document.body.append(video);
+        video.requestVideoFrameCallback(() => done(performance.now() - start));
+      }));
+      await room.connect(base.replace('http', 'ws'), token);
+      times.push(await shown);
+      await room.disconnect();
+    }
+    return times.sort((a, b) => a - b);
+  }, { base: server.base, token: token({ room: 'hall', identity: 'ben' }), joins });
+  t.measured('first picture p50 ms', Math.round(times[Math.floor(times.length * 0.5)]));
+  t.measured('first picture p95 ms', Math.round(times[Math.floor(times.length * 0.95)]));
+  check(times[Math.floor(times.length * 0.5)] < 5000, 'half of the joins take more than 5 s');
 });
