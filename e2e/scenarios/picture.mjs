@@ -38,8 +38,7 @@ scenario('picture: chromium to chromium, simulcast', { seconds: 60 }, async (t) 
 });
 
 scenario('picture: chromium to firefox', { seconds: 120 }, async (t) => {
-  const server = await startOpenServer(t);
-  if (!server) return t.measured('skipped', 'this machine has no network address');
+  const server = await startServer(t); // Firefox does not send to loopback, and yet it must work without a configuration
   await publish(t, await openChromium(t), server, 'hall');
   const watcher = await watch(t, await openFirefox(t), server, 'hall');
   t.measured('first picture ms', Math.round(watcher.firstPicture.shown));

@@ -58,6 +58,13 @@ fn interface_addresses(v4: bool) -> Vec<IpAddr> {
     if own.is_empty() { all } else { own }
 }
 
+/// The machine's IPv4 address on its network, for [`NetConfig::own_udp`](crate::NetConfig::own_udp); `None` without a
+/// network. Asks the system, sends nothing.
+#[must_use]
+pub fn network_address() -> Option<IpAddr> {
+    default_route(true)
+}
+
 /// The address that the system would use towards the internet. Connecting a UDP socket sends nothing.
 fn default_route(v4: bool) -> Option<IpAddr> {
     // Addresses for documentation (RFC 5737, RFC 3849): routed like any far address.

@@ -20,6 +20,10 @@ pub struct NetConfig {
     /// UDP addresses, each one port for all peers of all workers. Port 0 lets the system choose. An unspecified
     /// address (`0.0.0.0`, `[::]`) takes datagrams to every address of the machine and answers from the same one.
     pub udp: Vec<SocketAddr>,
+    /// UDP addresses like those of `udp`, but for this machine only: a datagram that comes from another address than the
+    /// socket's own is dropped unread. For servers on loopback: there are browsers (Firefox) whose media sockets never
+    /// use loopback. One that cannot be bound is left out, with a warning.
+    pub own_udp: Vec<SocketAddr>,
     /// TCP addresses for ICE-TCP, each one port for all peers.
     pub tcp: Vec<SocketAddr>,
     /// Addresses that peers are told instead of the sockets' own, when there is a translation (NAT) in front; the
@@ -50,6 +54,7 @@ impl Default for NetConfig {
     fn default() -> Self {
         Self {
             udp: Vec::new(),
+            own_udp: Vec::new(),
             tcp: Vec::new(),
             advertised: Vec::new(),
             workers: 0,
@@ -66,6 +71,7 @@ impl fmt::Debug for NetConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NetConfig")
             .field("udp", &self.udp)
+            .field("own_udp", &self.own_udp)
             .field("tcp", &self.tcp)
             .field("advertised", &self.advertised)
             .field("workers", &self.workers)

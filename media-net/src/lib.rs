@@ -15,6 +15,7 @@ mod tcp;
 mod udp;
 mod worker;
 
+pub use addresses::network_address;
 pub use config::{EventSink, MAX_WORKERS, NetConfig};
 pub use engine::{Engine, Seat};
 pub use net::{Net, ShutdownError, StartError};

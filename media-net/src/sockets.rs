@@ -1,6 +1,7 @@
 //! Binds all sockets before any thread starts, so that an error leaves nothing behind.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 
 use althing_media_core::config::LocalAddress;
 use althing_media_core::transport::Protocol;
@@ -47,6 +48,12 @@ impl Sockets {
                 all.udp[index].push(socket);
             }
         }
+        for &addr in &config.own_udp {
+            // The addresses of a machine come and go: without one the server still serves.
+            if let Err(error) = all.bind_own(addr, config, workers) {
+                tracing::warn!(%addr, %error, "not reachable there from this machine");
+            }
+        }
         for &addr in &config.tcp {
             let failed = |source| StartError::Bind {
                 protocol: Protocol::Tcp,
@@ -60,5 +67,21 @@ impl Sockets {
             all.tcp.push(listener);
         }
         Ok(all)
+    }
+
+    fn bind_own(&mut self, addr: SocketAddr, config: &NetConfig, workers: usize) -> io::Result<()> {
+        let sockets = udp::bind_shared(addr, workers)?.into_iter();
+        let sockets = sockets.map(|socket| UdpSocket::new(socket, config.gso, config.gro, workers > 1));
+        let sockets: Vec<UdpSocket> = sockets.collect::<io::Result<_>>()?;
+        // An advertised address is for others: this machine is told the true one.
+        self.local.extend(local_addresses(
+            Protocol::Udp,
+            sockets.first().map_or(addr, |one| one.local),
+            &[],
+        ));
+        for (all, socket) in self.udp.iter_mut().zip(sockets) {
+            all.push(socket.keep_to_own());
+        }
+        Ok(())
     }
 }

@@ -77,6 +77,8 @@ counters! {
     taken_over,
     /// Datagrams dropped because the other worker's box was full (or they were too long for it).
     dropped_handover,
+    /// Datagrams dropped because they came from another machine to a socket that is for this one only.
+    dropped_foreign,
     /// Remote addresses that could not be announced because the table was full.
     announce_full,
     /// TCP connections accepted.

@@ -87,6 +87,7 @@ fn sockets(net: &NetStats) -> Value {
         "messages_out": net.messages_out,
         "trains_out": net.trains_out,
         "dropped_send": net.dropped_send_full + net.dropped_send_error + net.dropped_no_socket,
+        "dropped_foreign": net.dropped_foreign,
         "handed_over": net.handed_over,
         "tcp_open": net.tcp_open,
         "tcp_frames_in": net.tcp_frames_in,

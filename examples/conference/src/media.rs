@@ -9,7 +9,7 @@ use althing_media_core::Router;
 use althing_media_core::config::RouterConfig;
 use althing_media_core::time::NtpTime;
 use althing_media_core::transport::{Certificate, CertificateError};
-use althing_media_net::{EventSink, Net, NetConfig, Seat, StartError};
+use althing_media_net::{EventSink, Net, NetConfig, Seat, StartError, network_address};
 
 use crate::settings::Settings;
 
@@ -52,6 +52,10 @@ pub(crate) fn start(settings: &Settings, events: EventSink) -> Result<Net<Router
     };
     let config = NetConfig {
         udp: at(settings.media.udp_port),
+        own_udp: own(&addresses)
+            .map(|own| SocketAddr::new(own, settings.media.udp_port))
+            .into_iter()
+            .collect(),
         tcp: at(settings.media.tcp_port),
         advertised: settings.media.advertise.clone(),
         workers: settings.media.workers,
@@ -82,4 +86,16 @@ fn addresses(settings: &Settings) -> Vec<IpAddr> {
         addresses.retain(|address| *address != loopback);
     }
     addresses
+}
+
+/// The address at which this machine, and only it, finds a server that listens on loopback: Firefox sends no media to
+/// loopback. Media proves by ICE and DTLS that it belongs to a session, and sessions are made over HTTP, on loopback.
+fn own(addresses: &[IpAddr]) -> Option<IpAddr> {
+    let own = addresses
+        .iter()
+        .all(IpAddr::is_loopback)
+        .then(network_address)
+        .flatten()?;
+    tracing::info!(address = %own, "programs of this machine reach media there too");
+    Some(own)
 }

@@ -60,6 +60,10 @@ impl<E: Engine> Driver<E> {
             if let Some(lost) = received.lost {
                 self.stats.lost_by_kernel += socket.note_lost(lost);
             }
+            if !socket.admits(received.remote) {
+                self.stats.dropped_foreign += 1;
+                continue;
+            }
             self.stats.messages_in += 1;
             self.stats.bytes_in += received.bytes.len() as u64;
             for datagram in received.bytes.chunks_mut(received.segment) {

@@ -32,6 +32,8 @@ pub(crate) struct UdpSocket {
     pub(crate) local: SocketAddr,
     /// Other workers have a socket on the same port, so datagrams may reach the wrong one.
     pub(crate) shared: bool,
+    /// For this machine only.
+    own_only: bool,
     gso: bool,
     train_refusals: u32,
     /// Datagrams that the kernel had dropped so far, modulo 2³².
@@ -98,6 +100,7 @@ impl UdpSocket {
             state,
             local,
             shared,
+            own_only: false,
             train_refusals: 0,
             lost: 0,
         })
@@ -115,6 +118,18 @@ impl UdpSocket {
             Some(ip) if self.local.ip().is_unspecified() => SocketAddr::new(ip, self.local.port()),
             _ => self.local,
         }
+    }
+
+    /// From now on for this machine only.
+    pub(crate) fn keep_to_own(mut self) -> Self {
+        self.own_only = true;
+        self
+    }
+
+    /// Whether a datagram from there may come in. What comes from the socket's own address was sent by this machine: the
+    /// kernel takes no datagram from outside that claims it.
+    pub(crate) fn admits(&self, remote: SocketAddr) -> bool {
+        !self.own_only || remote.ip() == self.local.ip()
     }
 
     /// The kernel has dropped `lost` datagrams of this socket so far; gives how many are new.

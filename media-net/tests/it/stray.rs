@@ -64,6 +64,32 @@ fn strangers_change_nothing() {
     assert_eq!(ask(&friend, &[0x80, 100, 1, 2]), [0x80, 100, 1, 2]);
 }
 
+#[cfg(target_os = "linux")] // elsewhere 127.0.0.2 is no address of the machine
+#[test]
+fn a_socket_for_this_machine_admits_nobody_else() {
+    let own = "127.0.0.1:0".parse().unwrap();
+    let mut config = config(1);
+    config.udp = Vec::new();
+    config.own_udp = vec![own, "203.0.113.1:0".parse().unwrap()];
+    let net = start(config);
+    assert_eq!(
+        net.local().iter().filter(|one| one.protocol == Protocol::Udp).count(),
+        1,
+        "the far one is left out"
+    );
+    let to = address(&net, Protocol::Udp);
+    let friend = peer(to);
+    assert_eq!(ask(&friend, &binding_request(0)), [1, 0]);
+    let stranger = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
+    for _ in 0..3 {
+        stranger.send_to(&binding_request(0), to).unwrap();
+    }
+    eventually("all dropped", || net.stats().dropped_foreign == 3);
+    let bound = net.workers()[0].call(|echo, _| echo.bound.len()).unwrap();
+    assert_eq!(bound, 1);
+    assert_eq!(ask(&friend, &[0x80, 100, 1, 2]), [0x80, 100, 1, 2]);
+}
+
 #[test]
 fn a_released_address_is_a_stranger_again() {
     let net = start(config(2));
