@@ -8,9 +8,8 @@ import { fileURLToPath } from 'node:url';
 const PAGE = fileURLToPath(new URL('../page', import.meta.url));
 
 /** Scripts of packages, each a single file. */
-const PACKAGES = {
-  'livekit-client.esm.mjs': fileURLToPath(new URL('../node_modules/livekit-client/dist/livekit-client.esm.mjs', import.meta.url)),
-};
+const PACKAGES = Object.fromEntries(['livekit-client.esm.mjs', 'livekit-client.e2ee.worker.mjs'].map((name) =>
+  [name, fileURLToPath(new URL(`../node_modules/livekit-client/dist/${name}`, import.meta.url))]));
 
 /** Starts it on a free port; `t` closes it. Gives its address. */
 export async function serveFiles(t) {

@@ -30,6 +30,14 @@ export class Member {
     note('Disconnected', (reason) => ({ reason }));
   }
 
+  /** Options for encryption end to end with a shared key; `scripts` is where the worker lies. */
+  static async encryption(sdk, scripts, key) {
+    const code = new Blob([`import '${scripts}/livekit-client.e2ee.worker.mjs';`], { type: 'text/javascript' });
+    const keyProvider = new sdk.ExternalE2EEKeyProvider();
+    await keyProvider.setKey(key);
+    return { encryption: { keyProvider, worker: new Worker(URL.createObjectURL(code), { type: 'module' }) } };
+  }
+
   async join(url, token) {
     const start = performance.now();
     await this.room.connect(url, token);

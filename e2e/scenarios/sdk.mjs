@@ -9,16 +9,17 @@ import { check, scenario, until } from '../lib/runner.mjs';
 import { startOpenServer, startServer, token } from '../lib/server.mjs';
 
 /** A page in which somebody has joined the room. */
-async function member(t, browser, server, room, identity, { options = {}, grant = {}, ...claims } = {}) {
+async function member(t, browser, server, room, identity, { options = {}, grant = {}, key, ...claims } = {}) {
   t.scripts ??= await serveFiles(t);
   const page = await browser.page(`${server.base}/healthz`);
-  page.joined = await page.run(async ({ scripts, base, token, options }) => {
+  page.joined = await page.run(async ({ scripts, base, token, options, key }) => {
     const sdk = await import(`${scripts}/livekit-client.esm.mjs`);
     const { Member } = await import(`${scripts}/member.js`);
     sdk.setLogLevel('warn');
-    window.me = new Member(sdk, options);
+    window.me = new Member(sdk, key ? { ...options, ...(await Member.encryption(sdk, scripts, key)) } : options);
+    if (key) await me.room.setE2EEEnabled(true);
     return me.join(base.replace('http', 'ws'), token);
-  }, { scripts: t.scripts, base: server.base, token: token({ room, identity, grant, ...server.key, ...claims }), options });
+  }, { scripts: t.scripts, base: server.base, token: token({ room, identity, grant, ...server.key, ...claims }), options, key });
   page.roster = () => page.run(() => me.roster());
   page.events = (name) => page.run((name) => me.events.filter((one) => one.name === name), name);
   page.inbound = (identity, source) => page.run(([identity, source]) => me.inbound(identity, source), [identity, source]);
@@ -331,4 +332,21 @@ scenario('sdk: how long it takes to join', { seconds: 180 }, async (t) => {
   t.measured('first picture p50 ms', Math.round(times[Math.floor(times.length * 0.5)]));
   t.measured('first picture p95 ms', Math.round(times[Math.floor(times.length * 0.95)]));
   check(times[Math.floor(times.length * 0.5)] < 5000, 'half of the joins take more than 5 s');
+});
+
+scenario('sdk: encrypted end to end', { seconds: 120 }, async (t) => {
+  const server = await startServer(t);
+  const browser = await openChromium(t);
+  const ada = await member(t, browser, server, 'hall', 'ada', { key: 'secret of two' });
+  await ada.run(() => me.publish());
+  const ben = await member(t, browser, server, 'hall', 'ben', { key: 'secret of two' });
+  await ben.sees('ada');
+  await ben.hears('ada');
+  check(await ben.run(() => me.room.remoteParticipants.get('ada').isEncrypted), 'not said to be encrypted');
+  // Who does not know the secret sees nothing: it is really encrypted.
+  const eve = await member(t, browser, server, 'hall', 'eve', { key: 'another secret' });
+  await until('eve gets packets', async () => (await eve.inbound('ada')).packets > 50);
+  check((await eve.inbound('ada')).frames === 0, 'eve sees the picture');
+  await ada.run(() => me.room.localParticipant.sendText('in private', { topic: 'chat' }));
+  await until('the text comes', async () => (await ben.events('Text')).some((one) => one.text === 'in private'));
 });
