@@ -18,7 +18,7 @@ struct Step(&'static str, u64, Count, fn() -> Vec<Command>);
 /// Installing: it runs beside the steps before it, and is waited for here.
 const SETUP: &str = "setup";
 
-/// In this order. The bounds are there for what hangs: about three times what a cold run needs on two slow cores.
+/// In this order. The bounds are there for what hangs, not for a slow day: many times what a cold run needs.
 const STEPS: [Step; 9] = [
     Step("fmt", 2, Count::Whole, || vec![cargo(&["fmt", "--all", "--check"])]),
     Step("clippy", 12, Count::Whole, || vec![clippy()]),

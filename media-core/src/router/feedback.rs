@@ -8,7 +8,9 @@ use smallvec::SmallVec;
 
 use crate::endpoint::{Endpoint, REPORT_INTERVAL};
 use crate::packet::Ssrc;
+use crate::receive::{Stream, Track, history};
 use crate::router::Router;
+use crate::router::tables::Table;
 use crate::rtcp::transport_cc::{self, Feedback};
 use crate::rtcp::{self, ReportBlock};
 use crate::send::report::Translation;
@@ -39,6 +41,7 @@ impl Router {
         if endpoint.report_due.is_some_and(|due| due <= now) {
             endpoint.report_due = Some(now + REPORT_INTERVAL);
             endpoint.report_at = Some(0);
+            expire(now, endpoint, &mut self.tracks);
         }
         let Some(mut index) = endpoint.report_at else { return 0 };
         let mut at = 0;
@@ -189,13 +192,19 @@ impl Router {
     }
 }
 
-fn write_nack(
-    now: Instant,
-    stream: &mut crate::receive::Stream,
-    sender: Ssrc,
-    buf: &mut [u8],
-    lost: &mut Vec<u16>,
-) -> usize {
+/// Once a second: lets go of packets that nobody will ask for.
+fn expire(now: Instant, endpoint: &Endpoint, tracks: &mut Table<Track>) {
+    let Some(limit) = now.checked_sub(history::MAX_AGE) else {
+        return;
+    };
+    for id in &endpoint.tracks {
+        if let Some(track) = tracks.get_mut(id.0) {
+            track.streams.iter_mut().for_each(|stream| stream.history.expire(limit));
+        }
+    }
+}
+
+fn write_nack(now: Instant, stream: &mut Stream, sender: Ssrc, buf: &mut [u8], lost: &mut Vec<u16>) -> usize {
     if stream.loss.next_timeout().is_none_or(|due| due > now) {
         return 0;
     }

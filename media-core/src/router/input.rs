@@ -135,10 +135,13 @@ impl Router {
             }
         };
         let packet = packet.map_err(|_| DropReason::Malformed)?;
-        if replaced {
-            self.on_streams_changed(now, stream, u8::try_from(stream.encoding).ok());
+        if !replaced {
+            return self.on_media(now, stream, codec, packet);
         }
-        self.on_media(now, stream, codec, packet)
+        self.on_streams_changed(stream, u8::try_from(stream.encoding).ok());
+        let result = self.on_media(now, stream, codec, packet);
+        self.want_keyframes(now, stream);
+        result
     }
 
     /// A packet in the clear, of a known stream.
@@ -174,30 +177,40 @@ impl Router {
             self.tell(Event::TrackStarted { track: id });
         }
         if live_changed {
-            self.on_streams_changed(now, stream, None);
+            self.on_streams_changed(stream, None);
         }
-        if muted {
-            return Err(DropReason::Muted);
+        if !muted {
+            self.forward(now, stream, codec, &meta);
         }
-        self.forward(now, stream, codec, &meta);
-        Ok(())
+        if live_changed {
+            self.want_keyframes(now, stream);
+        }
+        if muted { Err(DropReason::Muted) } else { Ok(()) }
     }
 
-    /// Encodings have appeared, stopped or been replaced: subscriptions may want others now.
+    /// Encodings have appeared, stopped or been replaced: subscriptions may want others now, and begin with the packet
+    /// that told it.
     #[cold]
-    fn on_streams_changed(&mut self, now: Instant, stream: StreamRef, replaced: Option<u8>) {
+    fn on_streams_changed(&mut self, stream: StreamRef, replaced: Option<u8>) {
         let Some(track) = self.tracks.get(stream.track.0) else {
             return;
         };
         let live = track.live();
-        let subscribers = track.subscribers.clone();
-        for subscription in subscribers {
+        for subscription in &track.subscribers {
             if let Some(outgoing) = self.subscriptions.get_mut(subscription.0) {
                 outgoing.forwarder.set_live(live);
                 if let Some(encoding) = replaced {
                     outgoing.forwarder.reset_encoding(encoding);
                 }
             }
+        }
+    }
+
+    /// Asks for the keyframes that subscriptions of a track still wait for.
+    #[cold]
+    fn want_keyframes(&mut self, now: Instant, stream: StreamRef) {
+        let subscribers = self.tracks.get(stream.track.0).map(|track| track.subscribers.clone());
+        for subscription in subscribers.unwrap_or_default() {
             self.want_keyframe(now, subscription);
         }
     }

@@ -22,8 +22,10 @@ use super::vp8::Vp8;
 const NACK_EVERY: Duration = Duration::from_millis(60);
 /// A packet that is missed for so long is lost: the viewer has gone on.
 const GIVE_UP: Duration = Duration::from_millis(1500);
-/// Shortest time between two keyframe requests.
-const PLI_EVERY: Duration = Duration::from_millis(500);
+/// Shortest time between two keyframe requests: that of browsers that wait for their first picture.
+const PLI_EVERY: Duration = Duration::from_millis(200);
+/// How far before the first packet a reordered one may still come.
+const MAX_REORDERED_START: u64 = 16;
 /// Missing packets that are kept track of; a larger gap is a new start.
 const MAX_MISSING: u64 = 2048;
 
@@ -258,7 +260,24 @@ impl Receiver {
             self.stats.recovered += 1;
             return true;
         }
-        false
+        self.precedes(now, seq)
+    }
+
+    /// Whether `seq` comes from before the first: the very first packets may be out of order too.
+    fn precedes(&mut self, now: Instant, seq: u64) -> bool {
+        let Some(first) = self
+            .first
+            .filter(|first| seq < *first && first - seq <= MAX_REORDERED_START)
+        else {
+            return false;
+        };
+        self.first = Some(seq);
+        let missing = Missing {
+            since: now,
+            ask_at: now,
+        };
+        self.missing.extend((seq + 1..first).map(|between| (between, missing)));
+        true
     }
 
     fn look(&mut self, now: Instant, seq: u64, rtp: &RtpView<'_>, payload: &[u8]) {
