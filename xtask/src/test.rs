@@ -21,14 +21,14 @@ const SETUP: &str = "setup";
 /// In this order. The bounds are there for what hangs, not for a slow day: many times what a cold run needs.
 const STEPS: [Step; 9] = [
     Step("fmt", 2, Count::Whole, || vec![cargo(&["fmt", "--all", "--check"])]),
-    Step("clippy", 12, Count::Whole, || vec![clippy()]),
-    Step("docs", 8, Count::Whole, || vec![docs()]),
-    Step("build", 15, Count::Whole, build),
+    Step("clippy", 25, Count::Whole, || vec![clippy()]),
+    Step("docs", 15, Count::Whole, || vec![docs()]),
+    Step("build", 25, Count::Whole, build),
     Step(SETUP, 0, Count::Whole, Vec::new),
-    Step("tests", 15, Count::Results, || vec![tests()]),
-    Step("doctests", 6, Count::Results, || vec![doctests()]),
-    Step("browsers", 12, Count::Results, || vec![programs(), node(&[])]),
-    Step("fuzz", 12, Count::Results, || vec![fuzz()]),
+    Step("tests", 25, Count::Results, || vec![tests()]),
+    Step("doctests", 10, Count::Results, || vec![doctests()]),
+    Step("browsers", 25, Count::Results, || vec![programs(), node(&[])]),
+    Step("fuzz", 20, Count::Results, || vec![fuzz()]),
 ];
 
 /// What `cargo test` builds and runs. Benchmarks are among it: each runs once, which shows that it works.
