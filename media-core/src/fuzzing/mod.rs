@@ -9,18 +9,21 @@
 //! | `wire` | RTP and RTCP |
 //! | `payload` | payload formats and the dependency descriptor |
 //! | `transport` | attributes of SDP, STUN, ClientHello, SRTP |
+//! | `data` | data channels with a peer that has lost its manners |
 //! | `numbers` | series of operations on rewriting and on the log of what was sent |
 //! | `router` | a whole router: plain RTP with subscribers, WebRTC from nowhere, a handshake that is tampered with |
 
 #![expect(clippy::missing_panics_doc, reason = "a panic is how a body says what it has found")]
 
 mod choices;
+pub(crate) mod data;
 mod numbers;
 mod payload;
 mod router;
 mod transport;
 mod wire;
 
+pub use data::data;
 pub use numbers::{forward, history};
 pub use payload::{av1, dependency_descriptor, h264, opus, vp8, vp9};
 pub use router::{datagram, handshake, plain};
@@ -31,9 +34,10 @@ pub use wire::{extension, rtcp, rtp, transport_cc};
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Body); 19] = [
+pub const TARGETS: [(&str, Body); 20] = [
     ("attribute", attribute),
     ("client_hello", client_hello),
+    ("data", data),
     ("datagram", datagram),
     ("extension", extension),
     ("forward", forward),

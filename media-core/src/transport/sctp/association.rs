@@ -3,6 +3,8 @@
 //! RFC 9260 (SCTP), RFC 3758 (partial reliability), RFC 6525 (reset of streams), RFC 8261 (SCTP over DTLS), by
 //! `sctp-proto`. What streams mean is in [`super`].
 //!
+//! The library trusts its peer more than we do: [`super::guard`] looks at each packet first.
+//!
 //! The library keeps one table of associations for a socket; a DTLS session has one association, so each has a table of
 //! its own, which goes with it. Two things that the library does with an INIT at a bad moment are kept from it: an
 //! established association would be torn down by a late repetition, and a second one would stay in the table.
@@ -19,8 +21,10 @@ use sctp_proto::{
     AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
     PayloadProtocolIdentifier, ReliabilityType, ServerConfig, StreamEvent, TransportConfig,
 };
+use smallvec::SmallVec;
 
 use super::channel::Reliability;
+use super::guard::{Guard, HEADER};
 use super::{MAX_MESSAGE, MAX_STREAMS, RECEIVE_WINDOW};
 
 /// Bytes of user data in one packet, so that a datagram with SCTP and DTLS around it has at most 1200: the library
@@ -33,8 +37,11 @@ const RTO: (u64, u64, u64) = (500, 250, 5000);
 const INIT_RETRIES: usize = 16;
 /// Chunk type of INIT.
 const INIT: u8 = 1;
-/// Where the verification tag and the first chunk are in a packet.
-const HEADER: usize = 12;
+/// Longest packet that is sent, in bytes: the library forgets padding, so that sixty messages of one byte make 1358. Only a
+/// SACK of hundreds of gaps is longer.
+const MAX_PACKET: usize = 1400;
+/// Resets of streams that the peer may leave half done.
+const MAX_RESETS: usize = MAX_STREAMS as usize;
 /// The library wants an address; DTLS has one peer.
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5000);
 
@@ -70,6 +77,9 @@ pub(super) enum Ppid {
     Unknown,
 }
 
+/// Streams, usually few.
+pub(super) type Streams = SmallVec<[u16; 4]>;
+
 /// What has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
@@ -92,7 +102,10 @@ pub(super) struct Association {
     inner: sctp_proto::Association,
     /// The initiate tag of the peer, when it has begun.
     tag: Option<u32>,
+    guard: Guard,
     outgoing: VecDeque<Bytes>,
+    /// Sides of streams that the peer has reset while ours is not.
+    resets: usize,
 }
 
 impl std::fmt::Debug for Association {
@@ -123,7 +136,9 @@ impl Association {
             handle,
             inner,
             tag: None,
+            guard: Guard::new(),
             outgoing: VecDeque::new(),
+            resets: 0,
         })
     }
 
@@ -131,6 +146,9 @@ impl Association {
     pub(super) fn accept(now: Instant, init: Bytes) -> Option<Self> {
         let (endpoint, server, _) = &*SETTINGS;
         let tag = initiate_tag(&init)?;
+        let mut guard = Guard::new();
+        guard.check(&init)?;
+        guard.on_taken(&init);
         let mut endpoint = Endpoint::new(Arc::clone(endpoint), Some(Arc::clone(server)));
         match endpoint.handle(now, PEER, None, None, init)? {
             (handle, DatagramEvent::NewAssociation(inner)) => Some(Self {
@@ -138,26 +156,59 @@ impl Association {
                 handle,
                 inner,
                 tag: Some(tag),
+                guard,
                 outgoing: VecDeque::new(),
+                resets: 0,
             }),
             (_, DatagramEvent::AssociationEvent(_)) => None,
         }
     }
 
-    /// Takes a packet; false when it is not one of this association.
-    pub(super) fn handle(&mut self, now: Instant, packet: Bytes) -> bool {
-        if let Some(tag) = initiate_tag(&packet)
+    /// Takes a packet; `None` when it is not one of this association, or not a good one. Otherwise the streams that
+    /// the peer resets with it, if it does: see [`Self::give_up`].
+    pub(super) fn handle(&mut self, now: Instant, packet: &Bytes) -> Option<Option<Streams>> {
+        if let Some(tag) = initiate_tag(packet)
             && !(self.inner.is_handshaking() && self.tag == Some(tag))
         {
-            return false;
+            return None;
         }
-        match self.endpoint.handle(now, PEER, None, None, packet) {
+        let passed = self.guard.check(packet)?;
+        let before = self.inner.stats().get_num_datas();
+        match self.endpoint.handle(now, PEER, None, None, packet.clone()) {
             Some((handle, DatagramEvent::AssociationEvent(event))) if handle == self.handle => {
                 self.inner.handle_event(event);
-                true
             }
-            _ => false,
+            _ => return None,
         }
+        // A packet that it cannot read is dropped without a word: what is in it must not count.
+        let taken = self.inner.stats().get_num_datas() - before == passed.data as u64;
+        if taken && !self.guard.on_taken(packet) {
+            self.abort();
+        }
+        taken.then_some(passed.resets)
+    }
+
+    /// The peer has reset these streams, all if none is named, and all that it had sent on them is read. Pieces of a
+    /// message that are left would be waited for without end, and what happens meanwhile be queued.
+    pub(super) fn give_up(&mut self, streams: &[u16]) {
+        let all = if streams.is_empty() {
+            self.inner.stream_ids()
+        } else {
+            Vec::new()
+        };
+        for stream in streams.iter().chain(&all) {
+            if let Ok(mut stream) = self.inner.stream(*stream)
+                && !stream.is_writable()
+            {
+                // Fails only before the association stands and after its end.
+                let _ = stream.stop();
+            }
+        }
+    }
+
+    fn abort(&mut self) {
+        // Cannot fail.
+        let _ = self.inner.close();
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -175,8 +226,15 @@ impl Association {
                 Event::Connected => Change::Up,
                 Event::HandshakeFailed { .. } | Event::AssociationLost { .. } => Change::Down,
                 Event::Stream(StreamEvent::Readable { id }) => Change::Readable(id),
-                Event::Stream(StreamEvent::Finished { id }) => Change::Finished(id),
+                Event::Stream(StreamEvent::Finished { id }) => {
+                    self.resets += 1;
+                    if self.resets > MAX_RESETS {
+                        self.abort();
+                    }
+                    Change::Finished(id)
+                }
                 Event::Stream(StreamEvent::ResetComplete { id } | StreamEvent::ResetFailed { id, .. }) => {
+                    self.resets = self.resets.saturating_sub(1);
                     Change::Freed(id)
                 }
                 Event::Stream(StreamEvent::Opened { .. }) => {
@@ -191,12 +249,18 @@ impl Association {
 
     /// The next packet to send.
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
-        if self.outgoing.is_empty()
-            && let Payload::RawEncode(packets) = self.inner.poll_transmit(now)?.payload
-        {
-            self.outgoing.extend(packets);
+        loop {
+            if self.outgoing.is_empty()
+                && let Payload::RawEncode(packets) = self.inner.poll_transmit(now)?.payload
+            {
+                self.outgoing.extend(packets);
+            }
+            let packet = self.outgoing.pop_front()?;
+            if packet.len() <= MAX_PACKET {
+                self.guard.on_sent(&packet);
+                return Some(packet);
+            }
         }
-        self.outgoing.pop_front()
     }
 
     /// The peer has begun it and it does not stand yet, or we have and it does not stand yet.
@@ -258,6 +322,7 @@ impl Association {
         let message = self.inner.stream(stream).ok()?.read_sctp().ok()??;
         let mut data = vec![0; message.len()];
         message.read(&mut data).ok()?;
+        self.guard.on_read(data.len());
         let ppid = match message.ppi {
             PayloadProtocolIdentifier::Dcep => Ppid::Dcep,
             PayloadProtocolIdentifier::String => Ppid::Text,

@@ -5,6 +5,7 @@
 //! | file | one idea |
 //! |---|---|
 //! | `association` | packets in, packets out: the library |
+//! | `guard` | what of a hostile peer's packets is let through to it |
 //! | `dcep` | the two messages that announce a channel |
 //! | `channel` | one channel |
 //!
@@ -22,6 +23,7 @@
 mod association;
 mod channel;
 mod dcep;
+mod guard;
 #[cfg(test)]
 mod tests;
 
@@ -58,7 +60,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The data channels of a transport.
 #[derive(Debug)]
-pub(super) struct Sctp {
+pub(crate) struct Sctp {
     /// Our DTLS role, once the session stands.
     is_client: Option<bool>,
     association: Option<Association>,
@@ -77,7 +79,7 @@ pub(super) struct Sctp {
 }
 
 impl Sctp {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             is_client: None,
             association: None,
@@ -93,13 +95,13 @@ impl Sctp {
     }
 
     /// The DTLS session stands.
-    pub(super) fn start(&mut self, now: Instant, is_client: bool) {
+    pub(crate) fn start(&mut self, now: Instant, is_client: bool) {
         self.is_client = Some(is_client);
         self.want_association(now);
     }
 
     /// The peer takes messages of so many bytes; 0 means any (RFC 8841 §6.1).
-    pub(super) fn set_max_message(&mut self, bytes: u32) {
+    pub(crate) fn set_max_message(&mut self, bytes: u32) {
         let most = if bytes == 0 {
             MAX_MESSAGE
         } else {
@@ -110,7 +112,7 @@ impl Sctp {
 
     /// Makes a channel. It is opened when the peer has learnt of it; at once on an agreed stream of an association
     /// that stands.
-    pub(super) fn open(&mut self, now: Instant, config: DataChannelConfig) -> Result<DataChannelId, OpenDataError> {
+    pub(crate) fn open(&mut self, now: Instant, config: DataChannelConfig) -> Result<DataChannelId, OpenDataError> {
         if self.channels.len() >= MAX_CHANNELS {
             return Err(OpenDataError::LimitReached);
         }
@@ -133,7 +135,7 @@ impl Sctp {
     }
 
     /// Takes a message to send; copies it once.
-    pub(super) fn send(&mut self, id: DataChannelId, kind: DataKind, data: &[u8]) -> Result<(), SendDataError> {
+    pub(crate) fn send(&mut self, id: DataChannelId, kind: DataKind, data: &[u8]) -> Result<(), SendDataError> {
         let cost = self.cost();
         let channel = self.channels.iter_mut().find(|channel| channel.id == id);
         let channel = channel.ok_or(SendDataError::NoChannel)?;
@@ -164,13 +166,13 @@ impl Sctp {
     }
 
     /// Bytes that wait to be taken by the peer.
-    pub(super) fn buffered(&self, id: DataChannelId) -> Option<usize> {
+    pub(crate) fn buffered(&self, id: DataChannelId) -> Option<usize> {
         let channel = self.channels.iter().find(|channel| channel.id == id)?;
         Some(channel.ledger.bytes())
     }
 
     /// Closes a channel after what was sent on it. Harmless when it is gone.
-    pub(super) fn close(&mut self, id: DataChannelId) {
+    pub(crate) fn close(&mut self, id: DataChannelId) {
         let Some(index) = self.channels.iter().position(|channel| channel.id == id) else {
             return;
         };
@@ -191,24 +193,33 @@ impl Sctp {
     ///
     /// # Errors
     /// [`DropReason::DataRejected`] when it, or a message in it, means nothing here.
-    pub(super) fn handle(&mut self, now: Instant, packet: Bytes) -> Result<(), DropReason> {
+    pub(crate) fn handle(&mut self, now: Instant, packet: Bytes) -> Result<(), DropReason> {
+        let mut resets = None;
         if initiate_tag(&packet).is_some() {
             self.on_init(now, packet);
         } else {
             let taken = self
                 .association
                 .as_mut()
-                .is_some_and(|association| association.handle(now, packet));
-            self.rejected |= !taken;
+                .and_then(|association| association.handle(now, &packet));
+            self.rejected |= taken.is_none();
+            resets = taken.flatten();
         }
         self.after();
+        if let Some(streams) = resets
+            && self.unread.is_empty()
+            && let Some(association) = &mut self.association
+        {
+            association.give_up(&streams);
+            self.after();
+        }
         if std::mem::take(&mut self.rejected) {
             return Err(DropReason::DataRejected);
         }
         Ok(())
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if self.connect_at.is_some_and(|at| at <= now) {
             self.connect_at = None;
             if !self.has_association() {
@@ -221,13 +232,13 @@ impl Sctp {
         self.after();
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let association = self.association.as_ref().and_then(Association::next_timeout);
         self.connect_at.into_iter().chain(association).min()
     }
 
     /// The next packet to send.
-    pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         let association = self.association.as_mut()?;
         let packet = association.poll_transmit(now);
         if packet.is_none() {
@@ -240,7 +251,7 @@ impl Sctp {
     }
 
     /// What has happened; poll until `None`.
-    pub(super) fn poll_event(&mut self) -> Option<DataEvent> {
+    pub(crate) fn poll_event(&mut self) -> Option<DataEvent> {
         if self.events.is_empty() && !self.unread.is_empty() {
             for stream in std::mem::take(&mut self.unread) {
                 self.read(stream);
@@ -252,6 +263,12 @@ impl Sctp {
             self.received -= data.len();
         }
         Some(event)
+    }
+
+    /// How many channels there are, and what waits for the peer, in bytes with what it costs.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.channels.len(), self.cost())
     }
 
     /// Plans an association of our own, if there is something to open.
@@ -280,7 +297,7 @@ impl Sctp {
             None => false,
             Some(association) if association.is_closed() => false,
             Some(association) if association.is_handshaking() && association.is_ours() => self.is_client == Some(true),
-            Some(association) => association.handle(now, packet.clone()) || !association.is_handshaking(),
+            Some(association) => association.handle(now, &packet).is_some() || !association.is_handshaking(),
         };
         if keeps {
             return;

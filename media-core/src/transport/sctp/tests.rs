@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::fuzzing::data::seal;
 
 /// One way, in virtual time.
 const DELAY: Duration = Duration::from_millis(20);
@@ -20,6 +21,8 @@ struct Pair {
     sent: usize,
     /// What packets to either end must carry.
     tags: [[u8; 4]; 2],
+    /// The first and the latest TSN of the client.
+    tsns: (u32, u32),
     wire: Wire,
     /// The caller of this end takes what has come.
     takes: [bool; 2],
@@ -54,6 +57,7 @@ impl Pair {
             flying: Vec::new(),
             sent: 0,
             tags: [[0; 4]; 2],
+            tsns: (0, 0),
             wire,
             takes: [true; 2],
         }
@@ -81,6 +85,12 @@ impl Pair {
                 while let Some(packet) = self.ends[from].poll_transmit(self.now) {
                     self.sent += 1;
                     self.tags[1 - from] = packet[4..8].try_into().unwrap();
+                    let word = |at: usize| u32::from_be_bytes(packet[at..at + 4].try_into().unwrap());
+                    match (from, packet[12]) {
+                        (0, 0) => self.tsns.1 = word(16),
+                        (0, 1) => self.tsns.0 = word(28),
+                        _ => {}
+                    }
                     if let Some(late) = (self.wire)(&packet) {
                         let at = self.now + DELAY + Duration::from_millis(late);
                         self.flying.push((at, self.sent, 1 - from, packet));
@@ -517,23 +527,86 @@ fn a_peer_without_sctp_is_given_up() {
     assert!(pair.sent < 40 && pair.ends[0].next_timeout().is_none(), "{}", pair.sent);
 }
 
-/// The sum that SCTP wants, so that damaged packets get past it.
-fn seal(packet: &mut [u8]) {
-    if packet.len() < HEADER {
-        return;
-    }
-    packet[8..12].fill(0);
-    let mut sum = u32::MAX;
-    for byte in packet.iter() {
-        sum ^= u32::from(*byte);
-        for _ in 0..8 {
-            sum = if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 };
-        }
-    }
-    packet[8..12].copy_from_slice(&(!sum).to_le_bytes());
+type Chunk = (u8, u8, Vec<u8>);
+
+/// A chunk with a byte of data.
+fn data_chunk(tsn: u32, stream: u16, ssn: u16, flags: u8) -> Chunk {
+    let mut value = tsn.to_be_bytes().to_vec();
+    value.extend(stream.to_be_bytes());
+    value.extend(ssn.to_be_bytes());
+    value.extend([0, 0, 0, 53, b'x']);
+    (0, flags, value)
 }
 
-const HEADER: usize = 12;
+/// A chunk that resets a stream of the client.
+fn reset_chunk(request: u32, last: u32, stream: u16) -> Chunk {
+    let mut value = vec![0, 13, 0, 18];
+    value.extend(request.to_be_bytes());
+    value.extend([0; 4]);
+    value.extend(last.to_be_bytes());
+    value.extend(stream.to_be_bytes());
+    (130, 0, value)
+}
+
+/// What a peer does that wants us to keep things, packet by packet: from its number, the first free TSN and request.
+type Attack = fn(u32, u32, u32) -> Vec<Chunk>;
+
+#[test]
+fn a_peer_cannot_make_us_keep_more_and_more() {
+    #[expect(clippy::cast_possible_truncation, reason = "numbers wrap")]
+    let attacks: [(&str, bool, Attack); 6] = [
+        ("a message of bytes without end", true, |n, tsn, _| {
+            vec![data_chunk(tsn + n, 0, 1, if n == 0 { 2 } else { 0 })]
+        }),
+        ("messages that wait for one that never comes", true, |n, tsn, _| {
+            vec![data_chunk(tsn + n, 0, 2 + n as u16, 3)]
+        }),
+        ("a gap", false, |n, tsn, _| {
+            vec![data_chunk(tsn + 1 + n, 0, 1 + n as u16, 3)]
+        }),
+        ("resets of a stream with half a message", true, |n, tsn, request| {
+            vec![data_chunk(tsn + n, 7, 0, 2), reset_chunk(request + n, tsn + n, 7)]
+        }),
+        ("resets of a stream that is used again", true, |n, tsn, request| {
+            vec![data_chunk(tsn + n, 7, 0, 3), reset_chunk(request + n, tsn + n, 7)]
+        }),
+        ("resets that wait for data", true, |n, tsn, request| {
+            vec![
+                data_chunk(tsn + n, 7, 0, 2),
+                reset_chunk(request, tsn + 5000, 7),
+                reset_chunk(request + 1 + n, 0, 7),
+            ]
+        }),
+    ];
+    for (name, ends, attack) in attacks {
+        let (mut pair, ..) = Pair::with_channel(Box::new(|_| Some(0)), DataChannelConfig::new("chat"));
+        let (request, tsn) = (pair.tsns.0, pair.tsns.1.wrapping_add(1));
+        let (mut taken, mut lasted) = (0, 0);
+        for number in 0..6000 {
+            let mut chunks = Vec::new();
+            for (kind, flags, value) in attack(number, tsn, request) {
+                chunks.extend([kind, flags]);
+                chunks.extend(u16::try_from(value.len() + 4).unwrap().to_be_bytes());
+                chunks.extend(value);
+                chunks.resize(chunks.len().next_multiple_of(4), 0);
+            }
+            let packet = forged(&pair, &chunks);
+            let server = &mut pair.ends[1];
+            taken += usize::from(server.handle(pair.now, packet) != Err(DropReason::DataRejected));
+            while server.poll_transmit(pair.now).is_some() {}
+            while server.poll_event().is_some() {}
+            pair.now += Duration::from_millis(1);
+            server.handle_timeout(pair.now);
+            lasted += usize::from(server.has_association());
+        }
+        if ends {
+            assert!((1000..2100).contains(&lasted), "{name}: over after {lasted} packets");
+        } else {
+            assert!((1..2100).contains(&taken), "{name}: {taken} packets were taken");
+            assert_eq!(lasted, 6000, "{name}");
+        }
+    }
+}
 
 /// A packet to the server of these chunks.
 fn forged(pair: &Pair, chunks: &[u8]) -> Bytes {
