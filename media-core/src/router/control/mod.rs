@@ -25,7 +25,7 @@ pub enum UsageError {
     SsrcInUse,
     /// Another endpoint has this socket.
     SocketInUse,
-    /// More encodings than [`MAX_ENCODINGS`], a codec of the wrong kind, or no codec.
+    /// More encodings than [`MAX_ENCODINGS`](crate::config::MAX_ENCODINGS), a codec of the wrong kind, or no codec.
     InvalidConfig,
 }
 
