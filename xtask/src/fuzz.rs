@@ -91,7 +91,7 @@ impl Flavour {
             }
         }
         // A named target keeps the flags away from build scripts and procedural macros.
-        command.args(["--release", "--locked", "--bins", "--target", host, "--target-dir"]);
+        command.args(["--release", "--bins", "--target", host, "--target-dir"]);
         command.arg(self.target()).current_dir(folder());
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         command
@@ -171,15 +171,17 @@ fn build(host: &str) -> Result<PathBuf, String> {
     for flavour in Flavour::possible() {
         println!("fuzz: building the targets, {}", flavour.describe());
         let log = logs().join("build.log");
+        let _ = fs::remove_file(&log);
         match process::run(flavour.build(host), BUILD_LIMIT, &log, |_| {}) {
             Ok(outcome) if outcome.success => return Ok(flavour.target().join(host).join("release")),
+            Ok(outcome) if outcome.late => problem = format!("no end after {} s", BUILD_LIMIT.as_secs()),
             Ok(outcome) => {
                 let last = outcome.lines.len().saturating_sub(SHOWN);
                 problem = outcome.lines[last..].join("\n");
             }
             Err(error) => problem = error.to_string(),
         }
-        println!("fuzz: that does not build here");
+        println!("fuzz: that does not build here, see {}", log.display());
     }
     Err(format!("the fuzz targets do not build:\n{problem}"))
 }
