@@ -16,7 +16,7 @@ use crate::config::{
 use crate::event::Output;
 use crate::packet::{Extension, ExtensionMap, Kind, Pt, RtpView, RtpWriter, Ssrc};
 use crate::payload::{Codec, MediaKind};
-use crate::router::Router;
+use crate::router::{EndpointStats, Router};
 use crate::rtcp::{self, nack, pli};
 use crate::time::NtpTime;
 use crate::transport::{Certificate, PlainConfig, Protocol, RemoteDescription, Route, WebRtcConfig};
@@ -333,6 +333,11 @@ impl Plain {
 
 /// Media, feedback, junk, commands and time on plain RTP: all of `receive`, `forward` and `send` without ciphers.
 pub fn plain(data: &[u8]) {
+    run_plain(data);
+}
+
+/// As [`plain`]; how many RTP packets the subscribers got.
+pub(super) fn run_plain(data: &[u8]) -> usize {
     let mut choices = Choices::new(data);
     let mut world = Plain::new();
     while !choices.is_empty() {
@@ -358,6 +363,7 @@ pub fn plain(data: &[u8]) {
             sent.check(route, datagram)
         });
     }
+    world.sent.numbers.values().map(|(used, _)| used.len()).sum()
 }
 
 /// Datagrams from addresses that nobody knows: nothing comes of them but counts.
@@ -400,6 +406,11 @@ pub fn datagram(data: &[u8]) {
 
 /// A client and a server, both routers of ours, whose datagrams are lost, doubled, cut and changed on the way.
 pub fn handshake(data: &[u8]) {
+    run_handshake(data);
+}
+
+/// As [`handshake`]; whether both sides are connected at the end.
+pub(super) fn run_handshake(data: &[u8]) -> bool {
     let mut choices = Choices::new(data);
     let mut now = Instant::now();
     let sockets = [SocketAddr::from(SOCKET), SocketAddr::from(([192, 0, 2, 9], 9000))];
@@ -442,6 +453,14 @@ pub fn handshake(data: &[u8]) {
             }
         }
     }
+    let [server, client] = [0, 1].map(|side| routers[side].endpoint_stats(ids[side]));
+    let connected = |stats: &Option<EndpointStats>| stats.is_some_and(|stats| stats.connected);
+    if !(connected(&server) && connected(&client)) {
+        return false;
+    }
+    assert_eq!(server.map(|stats| stats.profile), client.map(|stats| stats.profile));
+    assert_eq!(server.map(|stats| stats.dtls), client.map(|stats| stats.dtls));
+    true
 }
 
 /// Changes a datagram; how often it arrives.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::router::{run_handshake, run_plain};
 use super::{Body, TARGETS};
 
 /// Random inputs per target.
@@ -64,4 +65,13 @@ fn random_bytes_pass() {
             run(name, "random bytes", body, &bytes);
         }
     }
+}
+
+#[test]
+fn the_worlds_of_the_router_are_alive() {
+    let seed = |target: &str, name: &str| std::fs::read(seeds().join(target).join(name)).unwrap();
+    let packets = run_plain(&seed("plain", "calls"));
+    assert!(packets > 50, "subscribers got {packets} packets");
+    assert!(run_handshake(&seed("handshake", "clean")), "nothing was in the way");
+    assert!(!run_handshake(&[1; 4000]), "every datagram was lost");
 }
