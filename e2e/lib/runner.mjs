@@ -5,9 +5,12 @@
 
 const scenarios = [];
 
-/** Registers a scenario: `body(t)` throws when something is wrong. `seconds` bounds it, closing included. */
-export function scenario(name, { seconds = 60, skip = false } = {}, body) {
-  scenarios.push({ name, seconds, skip, body });
+/**
+ * Registers a scenario: `body(t)` throws when something is wrong. `seconds` bounds it. Those that are `beside` mostly wait:
+ * they run one after another beside the others.
+ */
+export function scenario(name, { seconds = 60, beside = false } = {}, body) {
+  scenarios.push({ name, seconds, beside, body });
 }
 
 /** What a scenario is given. */
@@ -84,43 +87,52 @@ export function check(fact, text) {
 
 /** Runs all scenarios whose name contains one of `words` (all, without words). Gives the exit code. */
 export async function runAll(words) {
-  let passed = 0;
-  let failed = 0;
-  let skipped = 0;
-  for (const { name, seconds, skip, body } of scenarios) {
-    if (words.length > 0 && !words.some((word) => name.includes(word))) continue;
-    const why = typeof skip === 'function' ? skip() : skip;
-    if (why) {
-      skipped += 1;
-      console.log(`skip  ${name} (${why})`);
-      continue;
-    }
-    const t = new Test();
-    const start = performance.now();
-    let problem;
-    try {
-      await bounded(body(t), seconds * 1000, 'the scenario');
-    } catch (error) {
-      problem = error;
-    }
-    try {
-      await t.close();
-    } catch (error) {
-      problem ??= error;
-    }
-    const took = ((performance.now() - start) / 1000).toFixed(1);
-    const figures = Object.entries(t.figures).map(([key, value]) => `${key} ${round(value)}`).join(', ');
-    console.log(`${problem ? 'FAIL' : 'ok  '}  ${name} (${took} s)${figures ? ': ' + figures : ''}`);
-    if (problem) {
-      failed += 1;
-      console.log(`      ${String(problem.stack ?? problem).split('\n').slice(0, 6).join('\n      ')}`);
-      for (const note of t.notes.slice(-40)) console.log(`      | ${note}`);
-    } else {
-      passed += 1;
-    }
+  const wanted = scenarios.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+  const results = [];
+  const lane = async (lane) => {
+    for (const one of lane) results.push(await runOne(one));
+  };
+  await Promise.all([lane(wanted.filter((one) => !one.beside)), lane(wanted.filter((one) => one.beside))]);
+  const count = (result) => results.filter((one) => one === result).length;
+  console.log(`e2e result: ${count('passed')} passed; ${count('failed')} failed; ${count('skipped')} skipped`);
+  return count('failed') > 0 || count('passed') === 0 ? 1 : 0;
+}
+
+/** Thrown by a scenario that cannot be shown on this machine. */
+class Skip extends Error {}
+
+/** Ends a scenario that cannot be shown on this machine; says why. */
+export function skip(why) {
+  throw new Skip(why);
+}
+
+async function runOne({ name, seconds, body }) {
+  const t = new Test();
+  const start = performance.now();
+  let problem;
+  try {
+    await bounded(body(t), seconds * 1000, 'the scenario');
+  } catch (error) {
+    problem = error;
   }
-  console.log(`e2e result: ${passed} passed; ${failed} failed; ${skipped} skipped`);
-  return failed > 0 || passed === 0 ? 1 : 0;
+  try {
+    await t.close();
+  } catch (error) {
+    problem ??= error;
+  }
+  const took = ((performance.now() - start) / 1000).toFixed(1);
+  if (problem instanceof Skip) {
+    console.log(`skip  ${name} (${problem.message})`);
+    return 'skipped';
+  }
+  const figures = Object.entries(t.figures).map(([key, value]) => `${key} ${round(value)}`).join(', ');
+  const lines = [`${problem ? 'FAIL' : 'ok  '}  ${name} (${took} s)${figures ? ': ' + figures : ''}`];
+  if (problem) {
+    lines.push(`      ${String(problem.stack ?? problem).split('\n').slice(0, 6).join('\n      ')}`);
+    for (const note of t.notes.slice(-40)) lines.push(`      | ${note}`);
+  }
+  console.log(lines.join('\n'));
+  return problem ? 'failed' : 'passed';
 }
 
 function round(value) {

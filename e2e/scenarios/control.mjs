@@ -85,7 +85,7 @@ scenario('control: watchers are told when a publisher leaves and comes back', { 
   await until('a picture again on the same session', () => watcher.run(() => window.clock.read().frames > 10), 5000);
 });
 
-scenario('control: a publisher whose page is gone without a word is forgotten', { seconds: 90 }, async (t) => {
+scenario('control: a publisher whose page is gone without a word is forgotten', { seconds: 90, beside: true }, async (t) => {
   const server = await startServer(t);
   const doomed = await openChromium(t);
   await publish(t, doomed, server, 'hall');

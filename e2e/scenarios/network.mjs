@@ -74,7 +74,7 @@ scenario('network: an ICE restart keeps the session', { seconds: 60 }, async (t)
   check(participants.length === 2, `${participants.length} people are in the room`);
 });
 
-scenario('network: a wire that is cut and joined again', { seconds: 90 }, async (t) => {
+scenario('network: a wire that is cut and joined again', { seconds: 90, beside: true }, async (t) => {
   const { server, relay } = await behindRelay(t, ['--delay', '5ms']);
   await publish(t, await openChromium(t), server, 'hall');
   const watcher = await watch(t, await openChromium(t), server, 'hall', { rewrite: onlyThrough(relay.port) });

@@ -14,7 +14,7 @@ import { demand } from './picture.mjs';
 for (const codec of ['vp8', 'h264']) {
   scenario(`others: aiortc publishes ${codec}`, { seconds: 90 }, async (t) => {
     const server = await startServer(t);
-    const publishing = python(t, 'publish.py', [`${server.base}/whip/hall`, token({ room: 'hall', identity: 'snake' }), 25, codec], 60);
+    const publishing = python(t, 'publish.py', [`${server.base}/whip/hall`, token({ room: 'hall', identity: 'snake' }), 18, codec], 60);
     publishing.catch(() => {});
     await until('the publisher', async () => (await server.room('hall')).participants[0]?.tracks.length === 2, 20_000);
     const watcher = await watch(t, await openChromium(t), server, 'hall');
@@ -50,7 +50,7 @@ scenario('others: ffmpeg plays a file into the plain RTP door', { seconds: 120 }
   const film = join(folder, 'film.webm');
   const ffmpeg = find('ffmpeg');
   const make = start(t, ffmpeg, ['-loglevel', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=480x270:rate=30', '-f', 'lavfi', '-i', 'sine=frequency=440',
-    '-t', '25', '-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8', '-g', '30', '-b:v', '500k', '-c:a', 'libopus', film]);
+    '-t', '18', '-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8', '-g', '30', '-b:v', '500k', '-c:a', 'libopus', film]);
   check((await make.done) === 0, 'ffmpeg could not make a film');
 
   const [audio, video] = [await freePair(), await freePair()];

@@ -116,7 +116,7 @@ scenario('page: what goes wrong is said', { seconds: 60 }, async (t) => {
   await sees(invited, 'Gunnar (you)');
 });
 
-scenario('page: the server comes back after a restart', { seconds: 90 }, async (t) => {
+scenario('page: the server comes back after a restart', { seconds: 90, beside: true }, async (t) => {
   const flags = ['--udp-port', '0'];
   const first = await startServer(t, { flags });
   const { port } = new URL(first.base);

@@ -2,7 +2,7 @@
 
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
 import { publish, watch } from '../lib/people.mjs';
-import { check, scenario } from '../lib/runner.mjs';
+import { check, scenario, skip } from '../lib/runner.mjs';
 import { startOpenServer, startServer } from '../lib/server.mjs';
 
 /** The demands on ten seconds of watching. */
@@ -47,7 +47,7 @@ scenario('picture: chromium to firefox', { seconds: 120 }, async (t) => {
 
 scenario('picture: firefox to chromium', { seconds: 120 }, async (t) => {
   const server = await startOpenServer(t);
-  if (!server) return t.measured('skipped', 'this machine has no network address');
+  if (!server) skip('this machine has no network address');
   const publisher = await publish(t, await openFirefox(t), server, 'hall');
   const watcher = await watch(t, await openChromium(t), server, 'hall');
   demand(t, await watcher.observe(10));
@@ -65,7 +65,7 @@ for (const codec of ['H264', 'VP9', 'AV1']) {
       const has = (side) => side.getCapabilities('video').codecs.some((one) => one.mimeType === mime);
       return has(RTCRtpSender) && has(RTCRtpReceiver);
     }, `video/${codec}`);
-    if (!offered) return t.measured('skipped', 'this browser does not offer it');
+    if (!offered) skip('this browser does not offer it');
     // One small encoding: these encoders take their time on a small machine.
     await publish(t, browser, server, 'hall', { codec: `video/${codec}`, simulcast: false, width: 640, height: 360 });
     const watcher = await watch(t, await openChromium(t), server, 'hall');

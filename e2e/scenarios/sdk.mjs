@@ -124,7 +124,7 @@ scenario('sdk: data, speakers, quality, metadata', { seconds: 120 }, async (t) =
   await until('qualities are told', async () => (await ben.events('ConnectionQualityChanged')).some((one) => one.identity === 'ada' && one.quality === 'excellent'), 12_000);
 });
 
-scenario('sdk: nobody sends what nobody wants', { seconds: 120 }, async (t) => {
+scenario('sdk: nobody sends what nobody wants', { seconds: 120, beside: true }, async (t) => {
   const server = await startServer(t);
   const browser = await openChromium(t);
   const options = { dynacast: true, adaptiveStream: false };
@@ -144,7 +144,7 @@ scenario('sdk: nobody sends what nobody wants', { seconds: 120 }, async (t) => {
   await until('the picture comes back', async () => (await ben.inbound('ada')).frames > before + 10);
 });
 
-scenario('sdk: accidents', { seconds: 240 }, async (t) => {
+scenario('sdk: accidents', { seconds: 240, beside: true }, async (t) => {
   const server = await startServer(t);
   const browser = await openChromium(t);
   const ada = await member(t, browser, server, 'hall', 'ada');

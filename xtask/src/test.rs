@@ -3,7 +3,6 @@
 //! All share one target folder and the development profile: clippy and rustdoc share the metadata, tests, examples and
 //! browsers the code. What must be installed is installed beside the first steps.
 
-use std::env;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -143,10 +142,8 @@ fn doctests() -> Command {
 
 /// Each fuzz target for two seconds: that they build and start. `cargo xtask fuzz` is for finding something.
 fn fuzz() -> Command {
-    // Ourselves, so that the step has its bound and its log like all others.
-    let mut command = Command::new(env::current_exe().unwrap_or_else(|_| "xtask".into()));
-    command.args(["fuzz", "--seconds", "2"]);
-    command
+    // As a program of its own, so that the step has its bound and its log like all others.
+    cargo(&["run", "--quiet", "--package", "xtask", "--", "fuzz", "--seconds", "2"])
 }
 
 fn node(words: &[String]) -> Command {

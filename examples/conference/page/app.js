@@ -183,8 +183,15 @@ class Other {
       await session.start();
     } catch (error) {
       if (this.session !== session || this.#closed) return;
-      this.tile.say('connecting again');
-      this.#again();
+      if (error instanceof Refused && error.status === 406) {
+        this.tile.say('This browser cannot play what they send.', { busy: false });
+      } else if (error instanceof Refused && [401, 403].includes(error.status)) {
+        this.tile.say('');
+        trouble(explain(error));
+      } else {
+        this.tile.say('connecting again');
+        this.#again();
+      }
     }
   }
 

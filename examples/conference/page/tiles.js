@@ -41,9 +41,11 @@ export class Tile {
     this.element.classList.toggle('muted', !sound);
   }
 
-  /** Says something over the picture; nothing with an empty text. */
-  say(text) {
-    this.element.querySelector('.state').textContent = text;
+  /** Says something over the picture, by itself or while something goes on; nothing with an empty text. */
+  say(text, { busy = true } = {}) {
+    const state = this.element.querySelector('.state');
+    state.textContent = text;
+    state.classList.toggle('busy', busy && text !== '');
   }
 
   speaking(loud) {
