@@ -31,10 +31,11 @@ export async function freePair() {
   throw new Error('no two free ports side by side');
 }
 
-/** Starts a relay to a UDP port; `weather` as its flags: `['--loss', '5%']`. Gives its port and a way to change the weather. */
-export async function startRelay(t, to, weather) {
+/** Starts a relay to a UDP port; `weather` as its flags: `['--loss', '5%']`. Gives its port and a way to change the
+ * weather. Both are at `host`. */
+export async function startRelay(t, to, weather, host = '127.0.0.1') {
   const port = await freePort();
-  const args = ['--listen', `127.0.0.1:${port}`, '--to', `127.0.0.1:${to}`, ...weather];
+  const args = ['--listen', `${host}:${port}`, '--to', `${host}:${to}`, ...weather];
   const child = spawn(PROGRAM, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const ended = new Promise((done) => child.once('exit', done));
   const ready = new Promise((done, fail) => {

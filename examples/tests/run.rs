@@ -121,6 +121,29 @@ fn forward() {
     assert_watches(&watcher);
 }
 
+/// How it speaks; what it says is looked at by the browser tests.
+#[test]
+fn echo() {
+    let mut example = Example::start("echo", &["127.0.0.1:0", "127.0.0.1:0"]);
+    let line = example.line();
+    let url = Url::parse(line.split(' ').next().unwrap()).unwrap();
+    let page = http::request("GET", &url, &[], "").unwrap();
+    assert!(page.status == 200 && page.body.contains("createDataChannel"));
+    let offer = url.join("/offer").unwrap();
+    let media = include_str!("../../signalling/tests/data/chromium-whip.sdp");
+    for refused in ["not SDP", media] {
+        assert_eq!(http::request("POST", &offer, &[], refused).unwrap().status, 400);
+    }
+    let data = include_str!("../../signalling/tests/data/chromium-sendrecv-data.sdp");
+    let answer = http::request("POST", &offer, &[], data).unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let (_, section) = answer.body.split_once("m=application ").unwrap();
+    assert!(
+        !section.starts_with("0 ") && section.contains("a=sctp-port:5000"),
+        "{section}"
+    );
+}
+
 /// What ffmpeg would send: VP8-shaped RTP of one stream, a keyframe every second, nothing asked back.
 struct Film {
     session: Session,

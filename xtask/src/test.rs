@@ -154,6 +154,7 @@ fn node(words: &[String]) -> Command {
         .current_dir(workspace::e2e())
         .env("ALTHING_SERVER", workspace::built("conference"))
         .env("ALTHING_RELAY", workspace::built("relay"))
+        .env("ALTHING_ECHO", workspace::built("examples/echo"))
         .env("ALTHING_PYTHON", workspace::python());
     command
 }
