@@ -69,7 +69,7 @@ impl Layout {
     /// Reads the header of `packet`; trailing padding is left to [`Self::trim_padding`], because SRTP encrypts its
     /// count.
     ///
-    /// About 13 ns with four extensions, 2 ns without; no allocation.
+    /// About 9 ns with four extensions, 2 ns without; no allocation.
     ///
     /// # Errors
     /// [`ParseError`] when the header is not whole and valid.
@@ -136,7 +136,7 @@ impl Layout {
                 1..0x10 | 0xf0.. => break,
                 _ => {}
             }
-            index.put(head >> 4, at);
+            index.put(count, head >> 4, at);
             at += usize::from(head & 0x0f) + 1;
             count += 1;
         }
@@ -156,7 +156,7 @@ impl Layout {
                 return Err(ParseError::Extension);
             };
             at += 1;
-            index.put(id, at);
+            index.put(count, id, at);
             at += usize::from(len);
             count += 1;
         }
@@ -172,7 +172,7 @@ impl Layout {
             return Err(ParseError::TooManyExtensions);
         }
         self.count = u8::try_from(count).map_err(|_| ParseError::TooManyExtensions)?;
-        index.partial |= block.len() > usize::from(u8::MAX);
+        index.partial = count > Index::ROOM || block.len() > usize::from(u8::MAX);
         self.index = index;
         Ok(())
     }
@@ -313,8 +313,8 @@ impl<'a> RtpView<'a> {
         (0..count).map(move |i| Ssrc(view.word(FIXED_HEADER + i * 4)))
     }
 
-    /// The first element with this extension id. About 1 ns; some ns in packets that no browser sends (an id twice,
-    /// ids above 15, more than 255 bytes of extensions).
+    /// The first element with this extension id. About 2 ns; more in packets that no browser sends (more than eight
+    /// elements, or more than 255 bytes of them).
     #[must_use]
     #[inline]
     pub fn extension(&self, id: u8) -> Option<&'a [u8]> {
@@ -358,44 +358,42 @@ impl<'a> RtpView<'a> {
     }
 }
 
-/// Where the element of each id up to 15 lies in its block: one byte each, 0 for "not there".
+/// Ids of the first elements and where they lie in their block, one byte each.
 ///
-/// Two integers and not an array: they stay in registers while they grow, and a copy right after does not wait for
-/// narrow stores.
+/// Integers and not arrays: they stay in registers while they grow, and a copy right after does not wait for narrow
+/// stores. A lookup compares all ids at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Index {
-    /// Ids 0 to 7, then ids 8 to 15.
-    places: [u64; 2],
-    /// Some element is not in `places`, or they are wrong: look at the block itself.
+    ids: u64,
+    places: u64,
+    /// Not all elements are here: look at the block itself.
     partial: bool,
 }
 
 impl Index {
+    /// Elements that are indexed.
+    const ROOM: usize = 8;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+
+    /// Notes element number `count` of the block. What has no room spoils the rest: the caller sets `partial` then.
     #[inline]
-    fn put(&mut self, id: u8, at: usize) {
-        let (shift, place) = (Self::shift(id), at as u64);
-        match id {
-            0..8 => {
-                self.partial |= self.places[0] >> shift & 0xff != 0;
-                self.places[0] |= place << shift;
-            }
-            8..16 => {
-                self.partial |= self.places[1] >> shift & 0xff != 0;
-                self.places[1] |= place << shift;
-            }
-            _ => self.partial = true,
-        }
+    fn put(&mut self, count: usize, id: u8, at: usize) {
+        let shift = count % Self::ROOM * 8;
+        self.ids |= u64::from(id) << shift;
+        self.places |= (at as u64) << shift;
     }
 
     #[inline]
     fn of(&self, id: u8) -> Option<usize> {
-        let half = self.places.get(usize::from(id >> 3))?;
-        Some(usize::from((half >> Self::shift(id)).to_le_bytes()[0])).filter(|at| *at != 0)
-    }
-
-    #[inline]
-    fn shift(id: u8) -> u32 {
-        u32::from(id & 7) * 8
+        let differs = self.ids ^ (u64::from(id) * Self::ONES);
+        // The high bit of each byte that is zero; the lowest one is exact, and the first element counts.
+        let same = differs.wrapping_sub(Self::ONES) & !differs & (Self::ONES << 7);
+        if same == 0 || id == 0 {
+            return None;
+        }
+        Some(usize::from(
+            (self.places >> (same.trailing_zeros() & !7)).to_le_bytes()[0],
+        ))
     }
 }
 
