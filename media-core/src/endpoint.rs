@@ -80,6 +80,8 @@ pub struct Endpoint {
     pub(crate) dirty: bool,
     /// Something other than media has happened: the transport is polled, feedback written, the deadline looked at.
     pub(crate) stirred: bool,
+    /// What comes on its data channels is left where it is.
+    pub(crate) data_held: bool,
     /// Removed by the caller, still to say good-bye.
     pub(crate) leaving: Option<Leaving>,
 }
@@ -117,6 +119,7 @@ impl Endpoint {
             scheduled: None,
             dirty: false,
             stirred: true,
+            data_held: false,
             leaving: None,
         }
     }

@@ -74,6 +74,15 @@ impl Router {
         }
     }
 
+    /// Takes nothing more from an endpoint's data channels, or goes on: for callers that cannot follow. Its window fills
+    /// and closes; the endpoint then holds back, without loss on reliable channels.
+    pub fn hold_data(&mut self, _now: Instant, endpoint: EndpointId, held: bool) {
+        if let Some(peer) = self.endpoints.get_mut(endpoint.0) {
+            peer.data_held = held;
+            self.wake(Table::<Endpoint>::key(endpoint.0));
+        }
+    }
+
     /// Bytes sent on a data channel that the endpoint has not got; `None` when there is no such channel.
     #[must_use]
     pub fn data_buffered(&self, endpoint: EndpointId, channel: DataChannelId) -> Option<usize> {
@@ -92,7 +101,9 @@ impl Router {
     /// Takes what has happened to the channels of an endpoint, a turn at a time.
     pub(super) fn tell_data(&mut self, key: usize) {
         for _ in 0..TURN {
-            let Some(peer) = self.endpoints.at_mut(key) else { return };
+            let Some(peer) = self.endpoints.at_mut(key).filter(|peer| !peer.data_held) else {
+                return;
+            };
             let endpoint = peer.id;
             let Some(event) = peer.transport.poll_data() else {
                 return;

@@ -171,6 +171,30 @@ fn a_peer_that_does_not_answer_is_refused_more_and_told_when_it_does() {
 }
 
 #[test]
+fn a_caller_that_cannot_follow_holds_a_peer_back() {
+    let (mut simulation, members) = meeting(4, home(), &DataChannelConfig::new("bulk"), 1);
+    let (member, _, channel) = members[0];
+    let now = simulation.now();
+    simulation.router.hold_data(now, member.endpoint, true);
+    let received = |simulation: &Simulation| {
+        let data = |event: &&Event| matches!(event, Event::DataReceived { .. });
+        simulation.events().iter().filter(data).count()
+    };
+    let mut sent = 0;
+    for _ in 0..200 {
+        let transport = simulation.peer_mut(member).transport_mut();
+        sent += usize::from(transport.send_data(channel, DataKind::Binary, &[1; 20_000]).is_ok());
+        simulation.run_for(ms(50));
+    }
+    assert_eq!(received(&simulation), 0);
+    assert!(sent * 20_000 < 2_000_000, "the peer could send {sent}");
+    let now = simulation.now();
+    simulation.router.hold_data(now, member.endpoint, false);
+    simulation.run_for(ms(20_000));
+    assert_eq!(received(&simulation), sent);
+}
+
+#[test]
 fn channels_of_the_server_and_agreed_ones() {
     let mut simulation = Simulation::new(5, certificate());
     let member = simulation.join_web_rtc(home(), certificate());

@@ -328,6 +328,10 @@ impl Sctp {
                     if let Some(index) = self.index_of(stream) {
                         self.forget(index);
                     }
+                    if self.unread.contains(&stream) {
+                        self.unread.retain(|unread| *unread != stream);
+                        self.read(stream);
+                    }
                 }
             }
         }
@@ -400,7 +404,10 @@ impl Sctp {
 
     /// Reads the messages of a stream, as many as there is room for.
     fn read(&mut self, stream: u16) {
-        while self.events.len() < MAX_EVENTS.0 && self.received < MAX_EVENTS.1 {
+        let gone = |channel: &Channel| channel.stream == Some(stream) && channel.state == State::Gone;
+        // A new channel on a stream of which we do not know yet that the peer has seen our reset.
+        let early = self.channels.iter().any(gone);
+        while !early && self.events.len() < MAX_EVENTS.0 && self.received < MAX_EVENTS.1 {
             let message = self
                 .association
                 .as_mut()

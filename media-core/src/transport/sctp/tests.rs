@@ -583,14 +583,7 @@ fn a_peer_cannot_make_us_keep_more_and_more() {
         let (request, tsn) = (pair.tsns.0, pair.tsns.1.wrapping_add(1));
         let (mut taken, mut lasted) = (0, 0);
         for number in 0..6000 {
-            let mut chunks = Vec::new();
-            for (kind, flags, value) in attack(number, tsn, request) {
-                chunks.extend([kind, flags]);
-                chunks.extend(u16::try_from(value.len() + 4).unwrap().to_be_bytes());
-                chunks.extend(value);
-                chunks.resize(chunks.len().next_multiple_of(4), 0);
-            }
-            let packet = forged(&pair, &chunks);
+            let packet = forged(&pair, &bytes_of(attack(number, tsn, request)));
             let server = &mut pair.ends[1];
             taken += usize::from(server.handle(pair.now, packet) != Err(DropReason::DataRejected));
             while server.poll_transmit(pair.now).is_some() {}
@@ -606,6 +599,50 @@ fn a_peer_cannot_make_us_keep_more_and_more() {
             assert_eq!(lasted, 6000, "{name}");
         }
     }
+}
+
+#[test]
+fn a_stream_may_be_used_again_before_we_know_that_it_is_free() {
+    let (mut pair, _, server) = Pair::with_channel(Box::new(|_| Some(0)), DataChannelConfig::new("one"));
+    let (request, tsn, now) = (pair.tsns.0, pair.tsns.1, pair.now);
+    let give = |pair: &mut Pair, chunks| {
+        let packet = forged(pair, &bytes_of(chunks));
+        pair.ends[1].handle(now, packet).unwrap();
+        std::iter::from_fn(|| pair.ends[1].poll_event()).collect::<Vec<_>>()
+    };
+    let events = give(&mut pair, vec![reset_chunk(request, tsn, 0)]);
+    assert_eq!(events, [DataEvent::Closed { channel: server }]);
+    let resets = |packet: &Bytes| packet[12] == 130 && packet[16..18] == [0, 13];
+    let ours = std::iter::from_fn(|| pair.ends[1].poll_transmit(now))
+        .find(resets)
+        .unwrap();
+    // The peer's answer to our reset is late; the next channel is not.
+    let open = Dcep::Open(DataChannelConfig::new("two")).to_bytes().unwrap();
+    let (mut first, mut second) = (
+        data_chunk(tsn.wrapping_add(1), 0, 0, 3),
+        data_chunk(tsn.wrapping_add(2), 0, 1, 3),
+    );
+    first.2.truncate(8);
+    first.2.extend([&[0, 0, 0, 50], &open[..]].concat());
+    second.2.extend(b"yz");
+    assert_eq!(give(&mut pair, vec![first, second]), []);
+    let answer = [&[0, 16, 0, 12], &ours[20..24], &[0, 0, 0, 1]].concat();
+    let events = give(&mut pair, vec![(130, 0, answer)]);
+    let [DataEvent::Opened { config, .. }, DataEvent::Received { data, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((config.label.as_str(), &data[..]), ("two", &b"xyz"[..]));
+}
+
+fn bytes_of(chunks: Vec<Chunk>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (kind, flags, value) in chunks {
+        bytes.extend([kind, flags]);
+        bytes.extend(u16::try_from(value.len() + 4).unwrap().to_be_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    bytes
 }
 
 /// A packet to the server of these chunks.
@@ -660,14 +697,7 @@ proptest! {
              proptest::collection::vec(any::<u8>(), 0..40)), 1..6),
     ) {
         let (mut pair, ..) = Pair::with_channel(Box::new(|_| Some(0)), DataChannelConfig::new("chat"));
-        let mut bytes = Vec::new();
-        for (kind, flags, value) in chunks {
-            bytes.extend([kind, flags]);
-            bytes.extend(u16::try_from(value.len() + 4).unwrap().to_be_bytes());
-            bytes.extend(&value);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
-        let packet = forged(&pair, &bytes);
+        let packet = forged(&pair, &bytes_of(chunks));
         let _ = pair.ends[1].handle(pair.now, packet);
         pair.run(Duration::from_secs(1));
     }
