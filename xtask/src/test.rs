@@ -18,7 +18,7 @@ struct Step(&'static str, u64, Count, fn() -> Vec<Command>);
 const SETUP: &str = "setup";
 
 /// In this order. The bounds are there for what hangs, not for a slow day: many times what a cold run needs.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 8] = [
     Step("fmt", 2, Count::Whole, || vec![cargo(&["fmt", "--all", "--check"])]),
     Step("clippy", 25, Count::Whole, || vec![clippy()]),
     Step("docs", 15, Count::Whole, || vec![docs()]),
@@ -27,7 +27,6 @@ const STEPS: [Step; 9] = [
     Step("tests", 25, Count::Results, || vec![tests()]),
     Step("doctests", 10, Count::Results, || vec![doctests()]),
     Step("browsers", 25, Count::Results, || vec![programs(), node(&[])]),
-    Step("fuzz", 20, Count::Results, || vec![fuzz()]),
 ];
 
 /// What `cargo test` builds and runs. Benchmarks are among it: each runs once, which shows that it works.
@@ -138,12 +137,6 @@ fn tests() -> Command {
 
 fn doctests() -> Command {
     cargo(&["test", "--workspace", "--doc", "--no-fail-fast"])
-}
-
-/// Each fuzz target for two seconds: that they build and start. `cargo xtask fuzz` is for finding something.
-fn fuzz() -> Command {
-    // As a program of its own, so that the step has its bound and its log like all others.
-    cargo(&["run", "--quiet", "--package", "xtask", "--", "fuzz", "--seconds", "2"])
 }
 
 fn node(words: &[String]) -> Command {
