@@ -46,6 +46,8 @@ enum Flavour {
     Sanitized,
     Guided,
     Blind,
+    /// Like `Blind`, in the development profile: shows that all targets build and start.
+    Smoke,
 }
 
 impl Flavour {
@@ -70,6 +72,7 @@ impl Flavour {
             Self::Sanitized => "guided by coverage, with the address sanitizer",
             Self::Guided => "guided by coverage, without sanitizers",
             Self::Blind => "blind, for want of a C++ compiler",
+            Self::Smoke => "blind and slow, only to see them run",
         }
     }
 
@@ -86,13 +89,16 @@ impl Flavour {
                 command.arg("build");
                 flags.extend(COVERAGE);
             }
-            Self::Blind => {
+            Self::Blind | Self::Smoke => {
                 command.args(["build", "--no-default-features"]);
             }
         }
         // A named target keeps the flags away from build scripts and procedural macros.
-        command.args(["--release", "--bins", "--target", host, "--target-dir"]);
+        command.args(["--bins", "--target", host, "--target-dir"]);
         command.arg(self.target()).current_dir(folder());
+        if self != Self::Smoke {
+            command.arg("--release");
+        }
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         command
     }
@@ -103,8 +109,16 @@ impl Flavour {
             Self::Sanitized => "sanitized",
             Self::Guided => "guided",
             Self::Blind => "blind",
+            // Beside everything else that the tests build.
+            Self::Smoke => return workspace::target().join("fuzz-smoke"),
         };
         folder().join("target").join(name)
+    }
+
+    /// Where its programs are.
+    fn programs(self, host: &str) -> PathBuf {
+        let profile = if self == Self::Smoke { "debug" } else { "release" };
+        self.target().join(host).join(profile)
     }
 }
 
@@ -122,15 +136,20 @@ fn answers(program: &str, arguments: &[&str]) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Builds all targets and runs each for `seconds`; prints one line for each.
+/// Builds all targets and runs each for `seconds`; prints one line for each. `smoke`: builds them in the quickest way.
 ///
 /// # Errors
 ///
 /// Names the targets that failed, or says why nothing could be built.
-pub(crate) fn run(seconds: u64) -> Result<(), String> {
+pub(crate) fn run(seconds: u64, smoke: bool) -> Result<(), String> {
     let host = host().ok_or("rustc does not tell its host")?;
     let targets = targets().map_err(|error| format!("fuzz/fuzz_targets: {error}"))?;
-    let programs = build(&host)?;
+    let flavours = if smoke {
+        vec![Flavour::Smoke]
+    } else {
+        Flavour::possible()
+    };
+    let programs = build(&host, &flavours)?;
     let failed = Mutex::new(Vec::new());
     let next = Mutex::new(targets.iter());
     let lanes = thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
@@ -166,14 +185,14 @@ pub(crate) fn run(seconds: u64) -> Result<(), String> {
 }
 
 /// Builds in the best way that works; the folder of the programs.
-fn build(host: &str) -> Result<PathBuf, String> {
+fn build(host: &str, flavours: &[Flavour]) -> Result<PathBuf, String> {
     let mut problem = String::new();
-    for flavour in Flavour::possible() {
+    for flavour in flavours {
         println!("fuzz: building the targets, {}", flavour.describe());
         let log = logs().join("build.log");
         let _ = fs::remove_file(&log);
         match process::run(flavour.build(host), BUILD_LIMIT, &log, |_| {}) {
-            Ok(outcome) if outcome.success => return Ok(flavour.target().join(host).join("release")),
+            Ok(outcome) if outcome.success => return Ok(flavour.programs(host)),
             Ok(outcome) if outcome.late => problem = format!("no end after {} s", BUILD_LIMIT.as_secs()),
             Ok(outcome) => {
                 let last = outcome.lines.len().saturating_sub(SHOWN);

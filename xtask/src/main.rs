@@ -55,6 +55,9 @@ enum Command {
         /// Seconds per target.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
+        /// Only to see that all build and start: in the development profile, not guided by coverage.
+        #[arg(long)]
+        smoke: bool,
     },
     /// Install what the tests need: browsers, ffmpeg, Node, Python, and their packages.
     Setup,
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
         Command::Test { only, .. } => test::run(&only),
         Command::E2e { words } => test::browsers(&words),
         Command::Bench { arguments } => test::bench(&arguments),
-        Command::Fuzz { seconds } => succeeded(fuzz::run(seconds)),
+        Command::Fuzz { seconds, smoke } => succeeded(fuzz::run(seconds, smoke)),
         Command::Setup => succeeded(setup::install()),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
