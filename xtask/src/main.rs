@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask test | e2e | bench | fuzz | setup`.
+//! The project's commands: `cargo xtask test | e2e | bench | fuzz | setup | vendor`.
 //!
 //! What CI does is what a person runs by hand: `cargo xtask test`, or one part of it with `--only STEP`.
 
@@ -13,6 +13,7 @@ mod process;
 mod setup;
 mod steps;
 mod test;
+mod vendor;
 mod workspace;
 
 use std::fmt::Display;
@@ -61,6 +62,12 @@ enum Command {
     },
     /// Install what the tests need: browsers, ffmpeg, Node, Python, and their packages.
     Setup,
+    /// Fetch the client SDK that the conference page brings along, and write its checksums.
+    Vendor {
+        /// The version [default: the one that is there].
+        #[arg(long)]
+        version: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -71,6 +78,7 @@ fn main() -> ExitCode {
         Command::Bench { arguments } => test::bench(&arguments),
         Command::Fuzz { seconds, smoke } => succeeded(fuzz::run(seconds, smoke)),
         Command::Setup => succeeded(setup::install()),
+        Command::Vendor { version } => succeeded(vendor::refresh(version.as_deref())),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

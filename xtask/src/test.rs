@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::setup;
 use crate::steps::{Count, Steps};
+use crate::vendor;
 use crate::workspace::{self, cargo};
 
 /// One step: its name, its time bound in minutes, how it counts, what it runs.
@@ -18,8 +19,9 @@ struct Step(&'static str, u64, Count, fn() -> Vec<Command>);
 const SETUP: &str = "setup";
 
 /// In this order. The bounds are there for what hangs, not for a slow day: many times what a cold run needs.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step("fmt", 2, Count::Whole, || vec![cargo(&["fmt", "--all", "--check"])]),
+    Step("vendor", 1, Count::Whole, || vec![vendor::check()]),
     Step("clippy", 25, Count::Whole, || vec![clippy()]),
     Step("docs", 15, Count::Whole, || vec![docs()]),
     Step("build", 25, Count::Whole, build),

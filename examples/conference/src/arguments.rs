@@ -38,6 +38,9 @@ pub(crate) struct Flags {
     /// Folder for what must outlive the server [default: ./data].
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data: Option<PathBuf>,
+    /// Folder with a page of your own, served in place of the program's.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) page: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

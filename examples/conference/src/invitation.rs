@@ -74,6 +74,7 @@ pub(crate) fn make(settings: &Settings, wanted: &TokenArguments) -> Result<Strin
         room_join: true,
         room: wanted.room.clone(),
         can_publish: Some(!wanted.watch),
+        can_update_own_metadata: true, // who raises a hand says so in the own attributes
         can_subscribe: Some(!wanted.publish),
         ..VideoGrant::default()
     };
@@ -121,6 +122,7 @@ async fn for_page(
         room_join: true,
         room: request.room,
         can_publish: Some(request.publish),
+        can_update_own_metadata: true,
         ..VideoGrant::default()
     };
     let mut claims = Claims::new(&identity(&request.name), grant, in_seconds(PAGE_SECONDS));

@@ -7,7 +7,7 @@
 //! | `invitation` | access tokens |
 //! | `server` | starts all parts, ends them |
 //! | `media` | sockets, workers, routers |
-//! | `page` | the page at `/` |
+//! | `page` | the page at `/`: the program's, or a folder's |
 //! | `figures` | `GET /stats` |
 //! | `rtp_in` | doors for plain RTP |
 

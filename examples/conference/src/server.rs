@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::figures;
 use crate::invitation;
 use crate::media::{self, MediaError};
-use crate::page;
+use crate::page::{self, PageError};
 use crate::rtp_in;
 use crate::settings::Settings;
 
@@ -33,6 +33,8 @@ pub(crate) enum ServerError {
     Bind(SocketAddr, io::Error),
     /// Media cannot start.
     Media(MediaError),
+    /// The folder of the page cannot be served.
+    Page(PageError),
     /// A door for plain RTP cannot be opened; for whom.
     Door(String, GuestError),
     /// The system does not tell us about signals.
@@ -50,6 +52,7 @@ impl fmt::Display for ServerError {
             }
             Self::Bind(address, error) => write!(f, "TCP {address} cannot be opened: {error}"),
             Self::Media(error) => write!(f, "{error}"),
+            Self::Page(error) => write!(f, "{error}"),
             Self::Door(identity, error) => write!(f, "the RTP door of `{identity}` cannot be opened: {error}"),
             Self::Signal(error) => write!(f, "signals cannot be received: {error}"),
         }
@@ -64,6 +67,7 @@ impl Error for ServerError {}
 /// When a part cannot start.
 pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Result<(), ServerError> {
     let stop = stopped()?;
+    let page = page::routes(settings.page.clone()).map_err(ServerError::Page)?;
     let listeners = listen(&settings.http.listen).await?;
     let (sink, events) = event_queue();
     let net = media::start(&settings, sink).map_err(ServerError::Media)?;
@@ -82,7 +86,7 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
         );
     }
 
-    let routes = routes(&settings, &net, &signalling);
+    let routes = page.merge(routes(&settings, &net, &signalling));
     let address = listeners
         .first()
         .map_or_else(String::new, |(_, address)| spoken(*address));
@@ -107,7 +111,6 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
 fn routes(settings: &Settings, net: &Net<MediaRouter>, signalling: &Signalling) -> Router {
     let mut routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .merge(page::routes())
         .merge(signalling.router());
     if settings.development() {
         routes = routes

@@ -28,6 +28,8 @@ const TCP_PORT: u16 = 7881;
 pub(crate) struct Settings {
     /// Folder for what must outlive the server; made when there is something to keep.
     pub(crate) data: PathBuf,
+    /// Folder with a page of its own; without it, the page of the program.
+    pub(crate) page: Option<PathBuf>,
     pub(crate) http: Http,
     pub(crate) media: Media,
     /// Secrets by the name of their key. Without any, the development key.
@@ -77,6 +79,9 @@ impl Settings {
         }
         if let Some(data) = &flags.data {
             settings.data.clone_from(data);
+        }
+        if flags.page.is_some() {
+            settings.page.clone_from(&flags.page);
         }
         settings.check()?;
         Ok(settings)
@@ -166,6 +171,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: PathBuf::from("data"),
+            page: None,
             http: Http::default(),
             media: Media::default(),
             keys: BTreeMap::new(),
