@@ -1,4 +1,5 @@
-// Runs inside a browser page: a member of a meeting, by an unmodified client SDK.
+// Runs inside a browser page: a member of a meeting, by an unmodified client SDK. What it can be asked for by name, with one
+// object of arguments, is the same for the members of other kinds: `py/member.py`, `node/member.mjs`.
 
 /** Joins with the SDK `sdk`; what happens is written down in `events`. */
 export class Member {
@@ -18,10 +19,14 @@ export class Member {
     note('TrackUnmuted', (publication, one) => ({ identity: one.identity, source: publication.source }));
     note('ActiveSpeakersChanged', (speakers) => ({ speakers: speakers.map((one) => one.identity) }));
     note('ParticipantMetadataChanged', (before, one) => ({ identity: one.identity, metadata: one.metadata }));
-    note('DataReceived', (payload, one, kind, topic) => ({ identity: one?.identity, text: new TextDecoder().decode(payload), topic }));
+    note('DataReceived', (payload, one, kind, topic) => ({ identity: one?.identity, text: new TextDecoder().decode(payload), topic, reliable: kind === 0 }));
     note('ConnectionQualityChanged', (quality, one) => ({ identity: one.identity, quality }));
     this.room.registerTextStreamHandler?.('chat', async (reader, { identity }) => {
       this.events.push({ name: 'Text', identity, text: await reader.readAll() });
+    });
+    this.room.registerByteStreamHandler?.('files', async (reader, { identity }) => {
+      const whole = new Uint8Array(await new Blob(await reader.readAll()).arrayBuffer());
+      this.events.push({ name: 'File', identity, length: whole.length, sum: whole.reduce((sum, byte) => sum + byte, 0) });
     });
     this.room.registerRpcMethod?.('add', async ({ payload, callerIdentity }) => `${callerIdentity} ${JSON.parse(payload).reduce((a, b) => a + b)}`);
     note('Reconnecting', () => ({}));
@@ -54,9 +59,9 @@ export class Member {
   }
 
   /** A sound that does not stop, as a track. */
-  tone() {
-    this.audio = new AudioContext();
-    const oscillator = this.audio.createOscillator();
+  tone(frequency = 440) {
+    this.audio ??= new AudioContext();
+    const oscillator = new OscillatorNode(this.audio, { frequency });
     const out = this.audio.createMediaStreamDestination();
     oscillator.connect(out);
     oscillator.start();
@@ -106,6 +111,7 @@ export class Member {
       sid: one.sid,
       name: one.name,
       metadata: one.metadata,
+      attributes: one.attributes,
       tracks: [...one.trackPublications.values()].map((track) => ({
         sid: track.trackSid,
         source: track.source,
@@ -113,5 +119,122 @@ export class Member {
         subscribed: track.isSubscribed,
       })),
     }));
+  }
+
+  // What every kind of member can be asked for.
+
+  /** Publishes one colour, with a small square that moves so that no two pictures are the same. */
+  async picture({ colour, width = 320, height = 180, fps = 10, source = 'camera', simulcast = false, codec = 'vp8' }) {
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    const context = canvas.getContext('2d');
+    let count = 0;
+    const paint = () => {
+      context.fillStyle = `rgb(${colour})`;
+      context.fillRect(0, 0, width, height);
+      context.fillStyle = 'white';
+      context.fillRect(8 * (count % (width / 8 - 1)), 0, 8, 8);
+      count += 1;
+    };
+    paint();
+    setInterval(paint, 1000 / fps);
+    const [track] = canvas.captureStream(fps).getVideoTracks();
+    await this.room.localParticipant.publishTrack(track, { source, simulcast, videoCodec: codec });
+  }
+
+  /** Publishes a tone. Firefox has no AudioContext without a device: its made-up microphone gives 1000 Hz. */
+  async sound({ tone }) {
+    const silent = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+    const track = navigator.userAgent.includes('Firefox')
+      ? (await navigator.mediaDevices.getUserMedia({ audio: silent })).getAudioTracks()[0]
+      : this.tone(tone);
+    await this.room.localParticipant.publishTrack(track, { source: 'microphone' });
+  }
+
+  async mute({ source, muted }) {
+    const { track } = this.room.localParticipant.getTrackPublication(source);
+    await (muted ? track.mute() : track.unmute());
+  }
+
+  async unpublish({ source }) {
+    await this.room.localParticipant.unpublishTrack(this.room.localParticipant.getTrackPublication(source).track);
+  }
+
+  /** What comes from somebody just now: of a video size, colour of the middle; of a sound its tone, where it can be known. */
+  async look({ identity, source }) {
+    const track = this.room.remoteParticipants.get(identity)?.getTrackPublication(source)?.track;
+    if (!track) return { frames: 0 };
+    if (track.attachedElements.length === 0) {
+      const element = Object.assign(track.attach(), { playsInline: true });
+      element.muted = track.kind === 'video';
+      document.body.append(element);
+      element.play().catch(() => {});
+    }
+    const { frames, packets, energy } = await this.inbound(identity, source);
+    if (track.kind === 'video') {
+      const { videoWidth: width, videoHeight: height } = track.attachedElements[0];
+      const context = new OffscreenCanvas(8, 8).getContext('2d');
+      context.drawImage(track.attachedElements[0], width / 2 - 4, height / 2 - 4, 8, 8, 0, 0, 8, 8);
+      const { data } = context.getImageData(0, 0, 8, 8);
+      const colour = [0, 1, 2].map((part) => Math.round(data.filter((_, at) => at % 4 === part).reduce((a, b) => a + b) / 64));
+      return { frames, width, height, colour };
+    }
+    if (navigator.userAgent.includes('Firefox')) return { frames: packets, loud: Math.sqrt(energy / 10) };
+    this.audio ??= new AudioContext();
+    if (track.analyser?.track !== track.mediaStreamTrack) {
+      track.analyser = new AnalyserNode(this.audio, { fftSize: 32768, smoothingTimeConstant: 0 });
+      track.analyser.track = track.mediaStreamTrack;
+      this.audio.createMediaStreamSource(new MediaStream([track.mediaStreamTrack])).connect(track.analyser);
+    }
+    const wave = new Float32Array(32768);
+    track.analyser.getFloatTimeDomainData(wave);
+    const bins = new Float32Array(track.analyser.frequencyBinCount);
+    track.analyser.getFloatFrequencyData(bins);
+    const tone = Math.round((bins.indexOf(Math.max(...bins)) * this.audio.sampleRate) / 32768);
+    return { frames: packets, loud: Math.sqrt(wave.reduce((sum, one) => sum + one * one, 0) / 32768), tone };
+  }
+
+  async encodings() {
+    return this.outbound();
+  }
+
+  async subscribe({ identity, source, wanted }) {
+    this.room.remoteParticipants.get(identity).getTrackPublication(source).setSubscribed(wanted);
+  }
+
+  async quality({ identity, quality }) {
+    this.room.remoteParticipants.get(identity).getTrackPublication('camera').setVideoQuality(quality);
+  }
+
+  async say({ text, reliable = true, to = [], topic }) {
+    await this.room.localParticipant.publishData(new TextEncoder().encode(text), { reliable, destinationIdentities: to, topic });
+  }
+
+  async write({ text, to }) {
+    await this.room.localParticipant.sendText(text, { topic: 'chat', destinationIdentities: to });
+  }
+
+  async file({ length, to }) {
+    const writer = await this.room.localParticipant.streamBytes({ topic: 'files', name: 'file', destinationIdentities: to, totalSize: length });
+    await writer.write(Uint8Array.from({ length }, (_, index) => index % 251));
+    await writer.close();
+  }
+
+  async call({ to, payload, method = 'add' }) {
+    return this.room.localParticipant.performRpc({ destinationIdentity: to, method, payload });
+  }
+
+  async describe({ name, metadata, attributes }) {
+    const local = this.room.localParticipant;
+    if (name !== undefined) await local.setName(name);
+    if (metadata !== undefined) await local.setMetadata(metadata);
+    if (attributes !== undefined) await local.setAttributes(attributes);
+  }
+
+  async simulate({ scenario }) {
+    await this.room.simulateScenario(scenario);
+  }
+
+  async leave() {
+    await this.room.disconnect();
   }
 }

@@ -3,39 +3,10 @@
 import { RoomServiceClient } from 'livekit-server-sdk';
 import WebSocket from 'ws';
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
-import { serveFiles } from '../lib/files.mjs';
+import { member } from '../lib/members.mjs';
 import { publish, watch } from '../lib/people.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
 import { startOpenServer, startServer, token } from '../lib/server.mjs';
-
-/** A page in which somebody has joined the room. */
-async function member(t, browser, server, room, identity, { options = {}, grant = {}, key, ...claims } = {}) {
-  t.scripts ??= await serveFiles(t);
-  const page = await browser.page(`${server.base}/healthz`);
-  page.joined = await page.run(async ({ scripts, base, token, options, key }) => {
-    const sdk = await import(`${scripts}/livekit-client.esm.mjs`);
-    const { Member } = await import(`${scripts}/member.js`);
-    sdk.setLogLevel('warn');
-    window.me = new Member(sdk, key ? { ...options, ...(await Member.encryption(sdk, scripts, key)) } : options);
-    if (key) await me.room.setE2EEEnabled(true);
-    return me.join(base.replace('http', 'ws'), token);
-  }, { scripts: t.scripts, base: server.base, token: token({ room, identity, grant, ...server.key, ...claims }), options, key });
-  page.roster = () => page.run(() => me.roster());
-  page.events = (name) => page.run((name) => me.events.filter((one) => one.name === name), name);
-  page.inbound = (identity, source) => page.run(([identity, source]) => me.inbound(identity, source), [identity, source]);
-  page.sees = (identity, source = 'camera') =>
-    until(`a picture of ${identity}`, async () => {
-      await page.run(([identity, source]) => me.show(identity, source), [identity, source]);
-      return (await page.inbound(identity, source)).frames > 5;
-    }, 15_000, 200);
-  page.hears = (identity) =>
-    until(`the sound of ${identity}`, async () => {
-      await page.run((identity) => me.listen(identity), identity);
-      return (await page.inbound(identity, 'microphone')).energy > 0.0001;
-    }, 15_000, 200);
-  t.defer(async () => t.note(`${identity}: ${JSON.stringify(await page.run(() => me.events.map((one) => `${one.name} ${one.identity ?? one.reason ?? ''} ${one.source ?? ''}`)))}`));
-  return page;
-}
 
 scenario('sdk: two join, publish, see, mute, leave', { seconds: 120 }, async (t) => {
   const server = await startServer(t);

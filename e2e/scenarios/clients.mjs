@@ -1,0 +1,62 @@
+// Client SDKs of all kinds in one room: livekit-client in Chromium and Firefox, the SDKs for Python and for Node.
+
+import { openChromium, openFirefox } from '../lib/browsers.mjs';
+import { member, notes, plays, program, shows } from '../lib/members.mjs';
+import { check, scenario, until } from '../lib/runner.mjs';
+import { startOpenServer } from '../lib/server.mjs';
+
+const RED = [200, 30, 30];
+const GREEN = [30, 180, 30];
+const BLUE = [30, 30, 200];
+const YELLOW = [200, 200, 30];
+
+/** Each with its colour and its tone; Firefox has a tone of its own. */
+const LOOKS = { chromium: [RED, 600], firefox: [GREEN, 1000], python: [BLUE, 700], node: [YELLOW, 800] };
+
+scenario('clients: each with each', { seconds: 150 }, async (t) => {
+  // Firefox does not always use the loopback address.
+  const server = await startOpenServer(t);
+  check(server, 'the machine has no network address');
+  const everybody = {
+    chromium: await member(t, await openChromium(t), server, 'hall', 'chromium'),
+    firefox: await member(t, await openFirefox(t), server, 'hall', 'firefox'),
+    python: await program(t, 'python', server, 'hall', 'python'),
+    node: await program(t, 'node', server, 'hall', 'node'),
+  };
+  const names = Object.keys(LOOKS);
+  const pairs = names.flatMap((name) => names.filter((other) => other !== name).map((other) => [name, other]));
+  for (const name of names) {
+    const [colour, tone] = LOOKS[name];
+    await everybody[name].ask('picture', { colour });
+    await everybody[name].ask('sound', { tone });
+    t.measured(`${name} joins ms`, Math.round(everybody[name].joined));
+  }
+  const all = async (what, each) => {
+    const start = performance.now();
+    const outcomes = await Promise.allSettled(pairs.map(async ([name, other]) => each(everybody[name], other, name)));
+    const wrong = outcomes.flatMap(({ reason }, index) => (reason ? [`${pairs[index].join(' of ')}: ${reason.message}`] : []));
+    check(wrong.length === 0, `${what}: ${wrong.join('; ')}`);
+    t.measured(`${what} ms`, Math.round(performance.now() - start));
+  };
+  await all('pictures', (who, other) => shows(who, other, LOOKS[other][0]));
+  await all('sounds', (who, other) => plays(who, other, LOOKS[other][1]));
+  for (const name of names) {
+    await everybody[name].ask('say', { text: `reliable from ${name}`, topic: 'news' });
+    await everybody[name].ask('say', { text: `lossy from ${name}`, reliable: false });
+    await everybody[name].ask('write', { text: `chat of ${name} ${'x'.repeat(20_000)}` });
+    await everybody[name].ask('file', { length: 40_000 });
+  }
+  await all('data', async (who, other) => {
+    await notes(who, 'DataReceived', (one) => one.identity === other && one.text === `reliable from ${other}` && one.topic === 'news' && one.reliable);
+    await notes(who, 'DataReceived', (one) => one.identity === other && one.text === `lossy from ${other}` && !one.reliable);
+    await notes(who, 'Text', (one) => one.identity === other && one.text === `chat of ${other} ${'x'.repeat(20_000)}`);
+    const sum = Array.from({ length: 40_000 }, (_, index) => index % 251).reduce((a, b) => a + b);
+    await notes(who, 'File', (one) => one.identity === other && one.length === 40_000 && one.sum === sum);
+  });
+  await all('calls', async (who, other, name) => {
+    const answer = await who.ask('call', { to: other, payload: '[1,2,3]' });
+    check(answer === `${name} 6`, `the call gave ${answer}`);
+  });
+  for (const name of names) await everybody[name].ask('leave');
+  await until('the room is empty', async () => ((await server.room('hall')).participants ?? []).length === 0);
+});
