@@ -102,7 +102,8 @@ pub fn history(data: &[u8]) {
             0 => {
                 let back = choices.byte();
                 let rtt = Duration::from_millis(u64::from(choices.byte()));
-                if let Some(note) = log.request(now, next.wire().wrapping_sub(u16::from(back)), rtt) {
+                if let Some(note) = log.request(now, SubscriptionId(1), next.wire().wrapping_sub(u16::from(back)), rtt)
+                {
                     assert_eq!(
                         (note.form, note.seq.wire()),
                         (Form::Rtx, next.wire().wrapping_sub(u16::from(back)))
@@ -115,10 +116,10 @@ pub fn history(data: &[u8]) {
             }
             1 => now += Duration::from_millis(u64::from(choices.byte())),
             2 => {
-                let _ = log.request(now, choices.word(), Duration::ZERO);
+                let _ = log.request(now, SubscriptionId(1), choices.word(), Duration::ZERO);
             }
             _ => {
-                log.insert(Note {
+                log.insert(&Note {
                     subscription: SubscriptionId(1),
                     track: TrackId(1),
                     encoding: 0,

@@ -268,7 +268,7 @@ fn deliver(now: Instant, track: &Track, endpoint: &mut Endpoint, outgoing: &mut 
         return false;
     };
     let note = Note::new(outgoing.id, track.id, meta, rewrite);
-    outgoing.log.insert(note);
+    outgoing.log.insert(&note);
     if !endpoint.queue.push(note, track.kind == MediaKind::Audio) {
         endpoint.drops.count(DropReason::LimitReached);
     }
@@ -279,7 +279,7 @@ fn deliver(now: Instant, track: &Track, endpoint: &mut Endpoint, outgoing: &mut 
 pub(super) fn fill(track: &Track, endpoint: &mut Endpoint, outgoing: &mut Outgoing, meta: &Meta) {
     while let Some(rewrite) = outgoing.forwarder.take_unfilled() {
         let note = Note::new(outgoing.id, track.id, meta, rewrite);
-        outgoing.log.insert(note);
+        outgoing.log.insert(&note);
         endpoint.queue.push(note, false);
     }
 }

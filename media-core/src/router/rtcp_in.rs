@@ -89,7 +89,7 @@ impl Router {
         let rtt = outgoing.report.rtt().unwrap_or(INITIAL_RTT);
         for wire in lost.take(MAX_REPAIRS.saturating_sub(*repairs)) {
             *repairs += 1;
-            if let Some(note) = outgoing.log.request(now, wire, rtt) {
+            if let Some(note) = outgoing.log.request(now, *id, wire, rtt) {
                 endpoint.queue.push(note, true);
             }
         }

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::{SubscriptionId, TrackId};
 use crate::packet::SeqNo;
+use crate::payload::Patch;
 use crate::send::note::{Form, Note};
+use crate::time::RtpTime;
 
 /// Packets remembered per outgoing video stream: two seconds of 2.5 Mbit/s. A power of two.
 pub const VIDEO: usize = 512;
@@ -14,19 +17,50 @@ const MAX_RESENDS: u8 = 10;
 /// Shortest time between two answers for one packet.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
+/// What has to be known to send a packet again. Every subscriber of every stream has hundreds of these, and one is
+/// written for each packet sent: two fit a cache line.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
-    note: Note,
-    resent: Option<Instant>,
+    source: SeqNo,
+    /// The low 32 bits of the number it went out with: far more than a ring holds.
+    seq: u32,
+    timestamp: RtpTime,
+    /// When it was last sent again, in milliseconds since the log's first request.
+    resent: u32,
+    patch: Option<Patch>,
+    encoding: u8,
+    /// Which track it came with; see [`SentLog::track`].
+    turn: u8,
+    /// [`MAX_RESENDS`] in an empty slot, which so answers nothing.
     resends: u8,
 }
 
-/// A ring of notes by outgoing number. Allocates once, with the first packet.
+const _: () = assert!(size_of::<Sent>() == 32);
+
+impl Sent {
+    const NOTHING: Self = Self {
+        source: SeqNo(0),
+        seq: 0,
+        timestamp: RtpTime(0),
+        resent: 0,
+        patch: None,
+        encoding: 0,
+        turn: 0,
+        resends: MAX_RESENDS,
+    };
+}
+
+/// A ring by outgoing number, 32 bytes for each packet. Allocates once, with the first packet.
 #[derive(Debug)]
 pub struct SentLog {
-    ring: Vec<Option<Sent>>,
+    ring: Vec<Sent>,
     capacity: usize,
     highest: SeqNo,
+    /// The track that packets come with now, and the one before.
+    tracks: [TrackId; 2],
+    /// Counts the changes of track.
+    turn: u8,
+    first_request: Option<Instant>,
 }
 
 impl SentLog {
@@ -37,50 +71,83 @@ impl SentLog {
             ring: Vec::new(),
             capacity: capacity.next_power_of_two(),
             highest: SeqNo(0),
+            tracks: [TrackId(0); 2],
+            turn: 0,
+            first_request: None,
         }
     }
 
     /// Remembers `note`.
     #[inline]
-    pub fn insert(&mut self, note: Note) {
+    pub fn insert(&mut self, note: &Note) {
         if self.ring.is_empty() {
-            self.ring.resize(self.capacity, None);
+            self.ring.resize(self.capacity, Sent::NOTHING);
+        }
+        if note.track != self.tracks[0] {
+            self.tracks = [note.track, self.tracks[0]];
+            self.turn = self.turn.wrapping_add(1);
         }
         self.highest = self.highest.max(note.seq);
-        let index = self.index(note.seq);
+        let (index, turn) = (self.index(note.seq), self.turn);
         if let Some(slot) = self.ring.get_mut(index) {
-            *slot = Some(Sent {
-                note,
-                resent: None,
-                resends: 0,
-            });
+            *slot = Sent {
+                source: note.source,
+                seq: low(note.seq),
+                timestamp: note.timestamp,
+                resent: 0,
+                patch: note.patch,
+                encoding: note.encoding,
+                turn,
+                resends: if note.form == Form::Media { 0 } else { MAX_RESENDS },
+            };
         }
     }
 
-    /// The note to answer a request for `wire` with; `None` when it is not known any more, was never sent, is padding,
-    /// or was sent again just now.
-    pub fn request(&mut self, now: Instant, wire: u16, rtt: Duration) -> Option<Note> {
+    /// The note with which the stream `subscription` answers a request for `wire`; `None` when the packet is not known
+    /// any more, was never sent, is padding, or was sent again just now.
+    pub fn request(&mut self, now: Instant, subscription: SubscriptionId, wire: u16, rtt: Duration) -> Option<Note> {
         let back = u64::from(self.highest.wire().wrapping_sub(wire));
         let seq = SeqNo(self.highest.0.checked_sub(back)?);
+        let since = now.saturating_duration_since(*self.first_request.get_or_insert(now));
+        let since = u32::try_from(since.as_millis()).unwrap_or(u32::MAX);
+        let pause = u32::try_from(MIN_INTERVAL.max(rtt / 2).as_millis()).unwrap_or(u32::MAX);
         let index = self.index(seq);
-        let sent = self.ring.get_mut(index)?.as_mut().filter(|sent| sent.note.seq == seq)?;
-        let pause = MIN_INTERVAL.max(rtt / 2);
-        let too_soon = sent.resent.is_some_and(|at| now.saturating_duration_since(at) < pause);
-        if sent.note.form != Form::Media || sent.resends >= MAX_RESENDS || too_soon {
+        let sent = self.ring.get(index).filter(|sent| sent.seq == low(seq))?;
+        let too_soon = sent.resends > 0 && since - sent.resent.min(since) < pause;
+        if sent.resends >= MAX_RESENDS || too_soon {
             return None;
         }
-        sent.resends += 1;
-        sent.resent = Some(now);
-        Some(Note {
+        let note = Note {
+            subscription,
+            track: self.track(sent.turn)?,
+            encoding: sent.encoding,
             form: Form::Rtx,
-            ..sent.note
-        })
+            source: sent.source,
+            seq,
+            timestamp: sent.timestamp,
+            patch: sent.patch,
+        };
+        let sent = self.ring.get_mut(index)?;
+        sent.resends += 1;
+        sent.resent = since;
+        Some(note)
+    }
+
+    /// The track of the packets that were sent during `turn`. Those of the two latest are known, which is as long as a
+    /// stream can be interesting that is not shown any more.
+    fn track(&self, turn: u8) -> Option<TrackId> {
+        self.tracks.get(usize::from(self.turn.wrapping_sub(turn))).copied()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "an index below the capacity")]
     const fn index(&self, seq: SeqNo) -> usize {
         seq.0 as usize & (self.capacity - 1)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+const fn low(seq: SeqNo) -> u32 {
+    seq.0 as u32
 }
 
 #[cfg(test)]
@@ -108,17 +175,37 @@ mod tests {
         let rtt = Duration::from_millis(40);
         let mut log = SentLog::new(4);
         for seq in 0x1_fffd..0x2_0003 {
-            log.insert(note(seq, if seq == 0x2_0001 { Form::Filler } else { Form::Media }));
+            log.insert(&note(seq, if seq == 0x2_0001 { Form::Filler } else { Form::Media }));
         }
-        assert_eq!(log.request(start, 0xfffe, rtt), None, "overwritten");
-        assert_eq!(log.request(start, 1, rtt), None, "padding");
-        assert_eq!(log.request(start, 9, rtt), None, "never sent");
-        let again = log.request(start, 0xffff, rtt).expect("known");
-        assert_eq!((again.form, again.source), (Form::Rtx, SeqNo(0x1_ffff + 7)));
-        assert_eq!(log.request(start + rtt / 4, 0xffff, rtt), None, "too soon");
-        let answers = (1..100)
-            .filter(|n| log.request(start + rtt * *n, 0xffff, rtt).is_some())
-            .count();
+        let mut ask = |at, wire| log.request(at, SubscriptionId(1), wire, rtt);
+        assert_eq!(ask(start, 0xfffe), None, "overwritten");
+        assert_eq!(ask(start, 1), None, "padding");
+        assert_eq!(ask(start, 9), None, "never sent");
+        let again = ask(start, 0xffff).expect("known");
+        let expected = Note {
+            form: Form::Rtx,
+            ..note(0x1_ffff, Form::Media)
+        };
+        assert_eq!(again, expected);
+        assert_eq!(ask(start + rtt / 4, 0xffff), None, "too soon");
+        let answers = (1..100).filter(|n| ask(start + rtt * *n, 0xffff).is_some()).count();
         assert_eq!(answers, usize::from(MAX_RESENDS) - 1);
+    }
+
+    #[test]
+    fn knows_the_track_before_and_forgets_the_one_before_that() {
+        let start = Instant::now();
+        let mut log = SentLog::new(8);
+        for turn in 0..3 {
+            log.insert(&Note {
+                track: TrackId(10 + turn),
+                ..note(0x1_0000 + turn, Form::Media)
+            });
+        }
+        let mut track = |wire| Some(log.request(start, SubscriptionId(1), wire, Duration::ZERO)?.track);
+        assert_eq!(
+            [track(0), track(1), track(2)],
+            [None, Some(TrackId(11)), Some(TrackId(12))]
+        );
     }
 }

@@ -93,7 +93,7 @@ impl Router {
                 rewrite.timestamp.0 = latest.0.wrapping_sub(before * step);
                 outgoing.forwarder.note_time(now, rewrite.timestamp);
                 let note = Note::new(outgoing.id, track.id, &meta, rewrite);
-                outgoing.log.insert(note);
+                outgoing.log.insert(&note);
                 endpoint.queue.push(note, false);
             }
         });
