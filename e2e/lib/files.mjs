@@ -2,10 +2,20 @@
 
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const PAGE = fileURLToPath(new URL('../page', import.meta.url));
+const BUNDLES = fileURLToPath(new URL('../../target/e2e/bundles', import.meta.url));
+const TYPES = { '.css': 'text/css' };
+
+/** Puts a page script and all that it imports into one file, which is served as `NAME.bundle.js` beside `NAME.bundle.css`. */
+export async function bundle(script) {
+  const name = basename(script, '.js');
+  const define = { 'process.env.NODE_ENV': '"production"' };
+  await build({ entryPoints: [join(PAGE, script)], outfile: join(BUNDLES, `${name}.bundle.js`), bundle: true, format: 'esm', minify: true, define, logLevel: 'error' });
+}
 
 /** Scripts of packages, each a single file. */
 const PACKAGES = Object.fromEntries(['livekit-client.esm.mjs', 'livekit-client.e2ee.worker.mjs'].map((name) =>
@@ -15,10 +25,11 @@ const PACKAGES = Object.fromEntries(['livekit-client.esm.mjs', 'livekit-client.e
 export async function serveFiles(t) {
   const server = createServer(async (request, response) => {
     const name = basename(new URL(request.url, 'http://localhost').pathname);
+    const folder = name.includes('.bundle.') ? BUNDLES : PAGE;
     if (!name) return response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>test</title><link rel="icon" href="data:,"><body>');
     try {
-      const text = await readFile(PACKAGES[name] ?? join(PAGE, name));
-      response.writeHead(200, { 'content-type': 'text/javascript', 'access-control-allow-origin': '*' }).end(text);
+      const text = await readFile(PACKAGES[name] ?? join(folder, name));
+      response.writeHead(200, { 'content-type': TYPES[extname(name)] ?? 'text/javascript', 'access-control-allow-origin': '*' }).end(text);
     } catch {
       response.writeHead(404).end();
     }

@@ -148,6 +148,13 @@ class Member {
     return this.received.get(`${identity} ${source}`)?.read() ?? { frames: 0 };
   }
 
+  async encodings() {
+    const { publisherStats } = await this.room.getRtcStats();
+    const sent = publisherStats.map(({ stats }) => stats).filter((one) => one.case === 'outboundRtp').map((one) => one.value);
+    return sent.filter(({ stream }) => stream.kind === 'video').map(({ outbound }) => (
+      { rid: outbound.rid, active: outbound.active, frames: outbound.framesEncoded, width: outbound.frameWidth }));
+  }
+
   async subscribe({ identity, source, wanted }) {
     this.publication(identity, source).setSubscribed(wanted);
   }

@@ -3,7 +3,7 @@
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
 import { member, notes, plays, program, shows } from '../lib/members.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
-import { startOpenServer } from '../lib/server.mjs';
+import { startOpenServer, startServer } from '../lib/server.mjs';
 
 const RED = [200, 30, 30];
 const GREEN = [30, 180, 30];
@@ -59,4 +59,54 @@ scenario('clients: each with each', { seconds: 150 }, async (t) => {
   });
   for (const name of names) await everybody[name].ask('leave');
   await until('the room is empty', async () => ((await server.room('hall')).participants ?? []).length === 0);
+});
+
+for (const kind of ['python', 'node']) {
+  scenario(`clients: ${kind} sends no more encodings than somebody wants`, { seconds: 90, beside: true }, async (t) => {
+    const server = await startServer(t);
+    const ben = await program(t, kind, server, 'hall', 'ben', { options: { dynacast: true } });
+    await ben.ask('picture', { colour: BLUE, width: 960, height: 540, simulcast: true });
+    const active = async () => (await ben.ask('encodings')).filter((one) => one.active).map((one) => one.rid).sort().join('');
+    const ada = await member(t, await openChromium(t), server, 'hall', 'ada');
+    await until('all encodings are sent', async () => (await active()) === 'fhq', 20_000, 250);
+    await shows(ada, 'ben', BLUE, { fits: ({ width }) => width === 960 });
+    await ada.ask('quality', { identity: 'ben', quality: 0 });
+    await shows(ada, 'ben', BLUE, { fits: ({ width }) => width < 480 });
+    await until('only the lowest is sent', async () => (await active()) === 'q', 20_000, 250);
+    await ada.ask('quality', { identity: 'ben', quality: 2 });
+    await shows(ada, 'ben', BLUE, { fits: ({ width }) => width === 960 });
+  });
+}
+
+scenario('clients: encrypted end to end', { seconds: 120 }, async (t) => {
+  const server = await startServer(t);
+  const key = 'secret of three';
+  const everybody = {
+    chromium: await member(t, await openChromium(t), server, 'hall', 'chromium', { key }),
+    python: await program(t, 'python', server, 'hall', 'python', { key }),
+    node: await program(t, 'node', server, 'hall', 'node', { key }),
+  };
+  const eve = await program(t, 'python', server, 'hall', 'eve', { key: 'another secret' });
+  for (const [name, one] of Object.entries(everybody)) {
+    await one.ask('picture', { colour: LOOKS[name][0] });
+    await one.ask('sound', { tone: LOOKS[name][1] });
+  }
+  for (const [name, one] of Object.entries(everybody)) {
+    for (const other of Object.keys(everybody).filter((other) => other !== name)) {
+      await shows(one, other, LOOKS[other][0]);
+      await plays(one, other, LOOKS[other][1]);
+    }
+  }
+  await everybody.python.ask('say', { text: 'in private' });
+  await notes(everybody.node, 'DataReceived', (one) => one.identity === 'python' && one.text === 'in private');
+  await notes(everybody.chromium, 'DataReceived', (one) => one.identity === 'python' && one.text === 'in private');
+  await everybody.chromium.ask('write', { text: 'in private' });
+  await notes(everybody.python, 'Text', (one) => one.identity === 'chromium' && one.text === 'in private');
+  // Who does not know the secret is there, and gets nothing: it is really encrypted.
+  await notes(eve, 'TrackSubscribed', (one) => one.identity === 'node' && one.source === 'camera');
+  for (const name of Object.keys(everybody)) {
+    check((await eve.ask('look', { identity: name, source: 'camera' })).frames === 0, `eve sees ${name}`);
+    check(!((await eve.ask('look', { identity: name, source: 'microphone' })).loud > 0.01), `eve hears ${name}`);
+  }
+  check(!(await eve.ask('events')).some((one) => one.text === 'in private'), 'eve reads');
 });
