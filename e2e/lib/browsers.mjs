@@ -22,6 +22,7 @@ const CHROMIUM_FLAGS = [
 ];
 
 const FIREFOX_PREFS = {
+  'media.getusermedia.browser.enabled': true,
   'media.navigator.streams.fake': true,
   'media.navigator.permission.disabled': true,
   'media.peerconnection.ice.loopback': true,

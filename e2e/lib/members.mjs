@@ -51,17 +51,17 @@ export async function program(t, kind, server, room, identity, { options = {}, g
   return { ask, joined };
 }
 
-/** Waits until a member of any kind sees a new picture of that colour from somebody. */
+/** Waits until a member of any kind sees a new picture from somebody, of that colour if one is given. */
 export async function shows(who, identity, colour, { source = 'camera', ms = 20_000, fits = () => true } = {}) {
   let last;
   const before = (await who.ask('look', { identity, source })).frames;
   const found = until(`a picture of ${identity}`, async () => {
     last = await who.ask('look', { identity, source });
-    const near = last.colour?.every((part, index) => Math.abs(part - colour[index]) < 40);
+    const near = !colour || last.colour?.every((part, index) => Math.abs(part - colour[index]) < 40);
     return last.frames !== before && last.frames > 0 && near && fits(last) && last;
   }, ms, 200);
   return found.catch((error) => {
-    throw new Error(`${error.message}: ${JSON.stringify(last)} instead of ${colour}`);
+    throw new Error(`${error.message}: ${JSON.stringify(last)} instead of ${colour ?? 'any'}`);
   });
 }
 

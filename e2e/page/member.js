@@ -14,6 +14,7 @@ export class Member {
     note('TrackPublished', (publication, one) => ({ identity: one.identity, source: publication.source }));
     note('TrackUnpublished', (publication, one) => ({ identity: one.identity, source: publication.source }));
     note('TrackSubscribed', (track, publication, one) => ({ identity: one.identity, source: publication.source }));
+    note('TrackSubscriptionFailed', (_, one) => ({ identity: one.identity }));
     note('TrackUnsubscribed', (track, publication, one) => ({ identity: one.identity, source: publication.source }));
     note('TrackMuted', (publication, one) => ({ identity: one.identity, source: publication.source }));
     note('TrackUnmuted', (publication, one) => ({ identity: one.identity, source: publication.source }));
@@ -102,6 +103,7 @@ export class Member {
       width: inbound?.frameWidth ?? 0,
       energy: inbound?.totalAudioEnergy ?? 0,
       packets: inbound?.packetsReceived ?? 0,
+      codec: stats.find((one) => one.id === inbound?.codecId)?.mimeType,
     };
   }
 
@@ -150,6 +152,13 @@ export class Member {
     await this.room.localParticipant.publishTrack(track, { source: 'microphone' });
   }
 
+  /** Publishes the screen; Firefox, which has none without a display, the page itself. */
+  async share() {
+    if (!navigator.userAgent.includes('Firefox')) return void (await this.room.localParticipant.setScreenShareEnabled(true));
+    const media = await navigator.mediaDevices.getUserMedia({ video: { mediaSource: 'browser', scrollWithPage: true } });
+    await this.room.localParticipant.publishTrack(media.getVideoTracks()[0], { source: 'screen_share' });
+  }
+
   async mute({ source, muted }) {
     const { track } = this.room.localParticipant.getTrackPublication(source);
     await (muted ? track.mute() : track.unmute());
@@ -169,14 +178,14 @@ export class Member {
       document.body.append(element);
       element.play().catch(() => {});
     }
-    const { frames, packets, energy } = await this.inbound(identity, source);
+    const { frames, packets, energy, codec } = await this.inbound(identity, source);
     if (track.kind === 'video') {
       const { videoWidth: width, videoHeight: height } = track.attachedElements[0];
       const context = new OffscreenCanvas(8, 8).getContext('2d');
       context.drawImage(track.attachedElements[0], width / 2 - 4, height / 2 - 4, 8, 8, 0, 0, 8, 8);
       const { data } = context.getImageData(0, 0, 8, 8);
       const colour = [0, 1, 2].map((part) => Math.round(data.filter((_, at) => at % 4 === part).reduce((a, b) => a + b) / 64));
-      return { frames, width, height, colour };
+      return { frames, width, height, colour, codec };
     }
     if (navigator.userAgent.includes('Firefox')) return { frames: packets, loud: Math.sqrt(energy / 10) };
     this.audio ??= new AudioContext();

@@ -110,3 +110,23 @@ scenario('clients: encrypted end to end', { seconds: 120 }, async (t) => {
   }
   check(!(await eve.ask('events')).some((one) => one.text === 'in private'), 'eve reads');
 });
+
+scenario('clients: screens of browsers, and H.264', { seconds: 120 }, async (t) => {
+  const server = await startOpenServer(t);
+  check(server, 'the machine has no network address');
+  const ada = await member(t, await openChromium(t), server, 'hall', 'ada');
+  const finn = await member(t, await openFirefox(t), server, 'hall', 'finn');
+  const ben = await program(t, 'python', server, 'hall', 'ben');
+  await ada.ask('share');
+  await finn.ask('share');
+  for (const one of [finn, ben]) await shows(one, 'ada', undefined, { source: 'screen_share' });
+  for (const one of [ada, ben]) await shows(one, 'finn', undefined, { source: 'screen_share' });
+  // This Firefox has no decoder for it: it is told so, and nothing else is disturbed.
+  await ada.ask('picture', { colour: GREEN, codec: 'h264', simulcast: true, width: 640, height: 360 });
+  await shows(ben, 'ada', GREEN);
+  await ben.ask('picture', { colour: RED, codec: 'h264' });
+  await shows(ada, 'ben', RED, { fits: ({ codec }) => codec === 'video/H264' });
+  await notes(finn, 'TrackSubscriptionFailed', (one) => one.identity === 'ada');
+  await notes(finn, 'TrackSubscriptionFailed', (one) => one.identity === 'ben');
+  await shows(finn, 'ada', undefined, { source: 'screen_share' });
+});
