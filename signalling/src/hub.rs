@@ -299,10 +299,12 @@ impl Hub {
                 ref config,
                 ..
             } => state.on_client(worker, endpoint, |_, _, handle| {
-                handle.channels.open(&config.label, channel)
+                handle.channels.open(&config.label, endpoint, channel)
             }),
             Event::DataChannelClosed { endpoint, channel } => {
-                state.on_client(worker, endpoint, |_, _, handle| handle.channels.close(channel));
+                state.on_client(worker, endpoint, |_, _, handle| {
+                    handle.channels.close(endpoint, channel)
+                });
             }
             Event::DataReceived {
                 endpoint,
@@ -474,7 +476,7 @@ impl State {
         let Some(from) = entry.room.connection_of(endpoint).map(|one| one.id) else {
             return;
         };
-        let Some(delivery) = protocol::deliver(&entry.room, &mut entry.clients, from, channel, data) else {
+        let Some(delivery) = protocol::deliver(&entry.room, &mut entry.clients, from, (endpoint, channel), data) else {
             return;
         };
         entry.send(delivery);
@@ -491,13 +493,13 @@ impl State {
             changed = true;
         }
         while let Some(effect) = entry.room.poll_effect() {
-            if let Effect::Close { connection, endpoint } = effect {
-                if let Some(session) = entry.sessions.remove(&connection) {
+            if let Effect::Close { connection, endpoints } = &effect {
+                if let Some(session) = entry.sessions.remove(connection) {
                     self.sessions.remove(&session);
                 }
-                entry.clients.remove(&connection);
-                if let Some(endpoint) = endpoint {
-                    self.endpoints.remove(&(entry.worker.index(), endpoint));
+                entry.clients.remove(connection);
+                for endpoint in endpoints {
+                    self.endpoints.remove(&(entry.worker.index(), *endpoint));
                 }
             }
             entry.waiting.push(effect);

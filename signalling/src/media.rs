@@ -66,10 +66,10 @@ pub(crate) fn apply(router: &mut Router, now: Instant, effect: &Effect) {
         Effect::SetLayers { subscription, layers } => router.set_layers(now, subscription, layers),
         Effect::Mute { track, muted } => router.mute_track(now, track, muted),
         Effect::RemoveTrack { track } => router.remove_track(now, track),
-        Effect::Close {
-            endpoint: Some(endpoint),
-            ..
-        } => router.remove_endpoint(now, endpoint),
-        Effect::Close { endpoint: None, .. } => {}
+        Effect::Close { ref endpoints, .. } => {
+            endpoints
+                .iter()
+                .for_each(|endpoint| router.remove_endpoint(now, *endpoint));
+        }
     }
 }

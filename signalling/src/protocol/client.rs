@@ -2,13 +2,15 @@
 //! out. Without sockets and without waiting; whoever runs it carries out its [`Step`]s in order.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use althing_media_core::config::EndpointId;
-use althing_media_core::transport::Candidate;
+use althing_media_core::config::{EndpointId, SubscriptionId};
+use althing_media_core::transport::{Candidate, LocalDescription};
 use serde::Deserialize;
 
 use super::describe;
-use super::media::{Changed, Touch};
+use super::downlink::Downlink;
+use super::media::{Change, Changed, Proposal, Touch};
 use super::publish::Announced;
 use super::roster::Roster;
 use super::sections::{Plan, Sections};
@@ -40,6 +42,10 @@ pub(super) enum Step {
     Send(Box<Response>),
     /// Change the endpoint as an offer wants, and tell the outcome by [`Client::negotiated`].
     Negotiate(Box<Plan>),
+    /// Prepare an offer of ours, and tell the outcome by [`Client::proposed`].
+    Propose(Proposal),
+    /// Change the endpoint as the answer wants, and tell the outcome by [`Client::answered`].
+    Accept(Box<Change>),
     /// A small change in the router.
     Touch(Touch),
     /// Lose the WebSocket: an accident that the client has asked for.
@@ -53,10 +59,13 @@ pub(super) enum Step {
 pub(super) struct Client {
     pub(super) connection: ConnectionId,
     pub(super) sid: ParticipantSid,
+    /// On which it offers: the only one, or the one on which it sends.
     pub(super) endpoint: Option<EndpointId>,
     pub(super) codecs: Codecs,
     pub(super) announced: Vec<Announced>,
     pub(super) sections: Sections,
+    /// The other connection of a client that receives on one of its own.
+    downlink: Option<Downlink>,
     pub(super) wishes: Wishes,
     pub(super) signals: Signals,
     roster: Roster,
@@ -75,6 +84,7 @@ impl Client {
         connection: ConnectionId,
         sid: ParticipantSid,
         codecs: Codecs,
+        dual: bool,
         request: &proto::JoinRequest,
     ) -> Self {
         let usual = || proto::ConnectionSettings {
@@ -95,6 +105,7 @@ impl Client {
             codecs,
             announced: Vec::new(),
             sections: Sections::new(),
+            downlink: dual.then(Downlink::new),
             wishes: Wishes::new(settings.auto_subscribe, settings.adaptive_stream),
             signals: Signals::default(),
             protocol: info.protocol,
@@ -132,6 +143,8 @@ impl Client {
             ping_interval: PING_INTERVAL,
             ping_timeout: PING_TIMEOUT,
             enabled_publish_codecs: describe::publishable(&self.codecs),
+            subscriber_primary: self.downlink.is_some(),
+            fast_publish: self.me(room).is_some_and(|me| me.profile.permissions.publish),
             ..Default::default()
         };
         self.send(Response::Join(response));
@@ -140,6 +153,9 @@ impl Client {
         }
         if let Some(offer) = request.publisher_offer {
             self.offer(room, &offer);
+        }
+        if self.downlink.is_some() {
+            self.sync(room);
         }
     }
 
@@ -159,6 +175,7 @@ impl Client {
         self.signals = Signals::default();
         self.roster.restart();
         self.sections.restart();
+        self.downlink.iter_mut().for_each(Downlink::restart);
         self.sync(room);
         let room = Some(describe::room(room));
         self.send(Response::RoomUpdate(proto::RoomUpdate { room }));
@@ -190,7 +207,8 @@ impl Client {
             Request::UpdateMetadata(update) => self.update_metadata(room, update),
             Request::UpdateAudioTrack(update) => self.update_audio(room, update),
             Request::UpdateVideoTrack(update) => self.update_video(room, &update),
-            // An answer belongs to the older form with two connections; the rest is not offered to clients.
+            Request::Answer(answer) => self.answer(room, &answer),
+            // The rest is not offered to clients.
             _ => {}
         }
     }
@@ -209,10 +227,14 @@ impl Client {
             return;
         };
         let wanted = self.wishes.wanted(room, me);
-        if let Some(requirement) = self.sections.requirement(&wanted) {
-            self.steps
-                .push_back(Step::Send(Box::new(Response::MediaSectionsRequirement(requirement))));
-        }
+        let step = match &mut self.downlink {
+            Some(downlink) => downlink.propose(Instant::now(), &wanted).map(Step::Propose),
+            None => {
+                let requirement = self.sections.requirement(&wanted);
+                requirement.map(|one| Step::Send(Box::new(Response::MediaSectionsRequirement(one))))
+            }
+        };
+        self.steps.extend(step);
         let demand = self.wishes.demand(&wanted);
         room.set_demand(self.connection, demand);
         self.signal(room);
@@ -225,13 +247,87 @@ impl Client {
         self.arrive(room, plan, changed);
         // Who publishes must be known before their media comes.
         self.sync(room);
-        for track in &plan.refused {
+        self.refuse_tracks(&plan.refused);
+        self.send(Response::Answer(answer));
+    }
+
+    /// The router is ready for an offer of ours.
+    pub(super) fn proposed(&mut self, endpoint: EndpointId, local: &LocalDescription) {
+        if let Some(downlink) = &mut self.downlink {
+            let offer = downlink.describe(endpoint, local);
+            self.send(Response::Offer(offer));
+        }
+    }
+
+    /// The client has answered our offer.
+    fn answer(&mut self, room: &Room, answer: &proto::SessionDescription) {
+        let (Some(downlink), Some(me)) = (&mut self.downlink, room.participant_of(self.connection)) else {
+            return;
+        };
+        let wanted = self.wishes.wanted(room, me);
+        let outcome = Description::parse(&answer.sdp).map_err(|error| error.to_string());
+        let outcome = outcome.and_then(|description| {
+            let outcome = downlink.answer((answer.id, &description), &wanted, &self.wishes);
+            outcome.map_err(|error| error.to_string())
+        });
+        match outcome {
+            Ok(Some((change, refused))) => {
+                self.refuse_tracks(&refused);
+                self.steps.push_back(Step::Accept(Box::new(change)));
+            }
+            Ok(None) => {}
+            Err(problem) => self.give_up(&problem),
+        }
+    }
+
+    /// The router has done what an answer wants.
+    pub(super) fn answered(&mut self, room: &mut Room, change: &Change, changed: &Changed) {
+        if let Some(downlink) = &mut self.downlink {
+            downlink.finish(change, changed);
+        }
+        self.sync(room);
+    }
+
+    /// Looks whether the client owes us an answer for too long.
+    pub(super) fn check(&mut self, now: Instant) {
+        if self.downlink.as_ref().is_some_and(|downlink| downlink.is_overdue(now)) {
+            self.give_up("no answer has come");
+        }
+    }
+
+    /// Nothing good comes of this negotiation any more.
+    fn give_up(&mut self, problem: &str) {
+        tracing::info!(participant = self.sid.0, problem, "a negotiation has failed");
+        let action = proto::leave_request::Action::Reconnect;
+        self.dismiss(proto::DisconnectReason::StateMismatch, action);
+    }
+
+    /// The client cannot decode these.
+    fn refuse_tracks(&mut self, tracks: &[TrackSid]) {
+        for track in tracks {
             self.send(Response::SubscriptionResponse(proto::SubscriptionResponse {
                 track_sid: track.0.clone(),
                 err: proto::SubscriptionError::SeCodecUnsupported as i32,
             }));
         }
-        self.send(Response::Answer(answer));
+    }
+
+    /// The tracks that are sent to the client now.
+    pub(super) fn sending(&self) -> impl Iterator<Item = &TrackSid> {
+        let down = self.downlink.iter().flat_map(Downlink::sending);
+        self.sections.sending().chain(down)
+    }
+
+    /// All streams to the client.
+    pub(super) fn subscriptions(&self) -> Vec<SubscriptionId> {
+        let down = self.downlink.iter().flat_map(Downlink::subscriptions);
+        self.sections.subscriptions().chain(down).collect()
+    }
+
+    /// The stream that carries a track.
+    fn subscription(&self, sid: &TrackSid) -> Option<SubscriptionId> {
+        let down = self.downlink.as_ref().and_then(|downlink| downlink.subscription(sid));
+        self.sections.subscription(sid).or(down)
     }
 
     /// Says good-bye; the last thing that the client is told.
@@ -257,18 +353,17 @@ impl Client {
         let plan = self.plan(room, offer);
         match plan {
             Ok(plan) => self.steps.push_back(Step::Negotiate(Box::new(plan))),
-            Err(problem) => {
-                tracing::info!(participant = self.sid.0, problem, "an offer cannot be answered");
-                let action = proto::leave_request::Action::Reconnect;
-                self.dismiss(proto::DisconnectReason::StateMismatch, action);
-            }
+            Err(problem) => self.give_up(&problem),
         }
     }
 
     fn plan(&self, room: &mut Room, offer: &proto::SessionDescription) -> Result<Plan, String> {
         let description = Description::parse(&offer.sdp).map_err(|error| error.to_string())?;
         let me = room.participant_of(self.connection).ok_or("the connection is gone")?;
-        let wanted = self.wishes.wanted(room, me);
+        let wanted = match self.downlink {
+            Some(_) => Vec::new(),
+            None => self.wishes.wanted(room, me),
+        };
         let mut taken: Vec<TrackSid> = Vec::new();
         let announced = &self.announced;
         let find = |section: &crate::sdp::Section| Announced::find(announced, section, &mut taken);
@@ -290,7 +385,11 @@ impl Client {
         }
         let init = serde_json::from_str::<Init>(&trickle.candidate_init).ok();
         let candidate = init.and_then(|init| init.candidate.parse::<Candidate>().ok());
-        if let (Some(candidate), Some(endpoint)) = (candidate, self.endpoint) {
+        let endpoint = match &self.downlink {
+            Some(downlink) if trickle.target() == proto::SignalTarget::Subscriber => downlink.endpoint(),
+            _ => self.endpoint,
+        };
+        if let (Some(candidate), Some(endpoint)) = (candidate, endpoint) {
             self.steps.push_back(Step::Touch(Touch::Candidate(endpoint, candidate)));
         }
     }
@@ -308,7 +407,7 @@ impl Client {
     fn set(&mut self, room: &mut Room, settings: &proto::UpdateTrackSettings) {
         self.wishes.set(settings);
         for sid in settings.track_sids.iter().map(|name| TrackSid(name.clone())) {
-            let (Some(subscription), Some(track)) = (self.sections.subscription(&sid), find(room, &sid)) else {
+            let (Some(subscription), Some(track)) = (self.subscription(&sid), find(room, &sid)) else {
                 continue;
             };
             let paused = self.wishes.pauses(&sid);

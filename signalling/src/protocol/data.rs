@@ -5,21 +5,40 @@
 
 use std::collections::HashMap;
 
-use althing_media_core::DataChannelId;
 use althing_media_core::config::EndpointId;
+use althing_media_core::{DataChannelConfig, DataChannelId};
 use prost::Message as _;
 
 use super::session::Handle;
 use super::wire::proto;
-use crate::room::{ConnectionId, Room};
+use crate::room::{Connection, ConnectionId, Room};
 
-/// The channels of a client that are used. They are made by the client; both sides send on them.
+/// Channels that one client may have open: more mean nothing to us.
+const MAX_CHANNELS: usize = 16;
+
+/// The channels of a client that are used. With one connection they are made by the client, and both sides send on them;
+/// with two, it sends on those that it has made itself and receives on those that we have made.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
-    reliable: Option<DataChannelId>,
-    lossy: Option<DataChannelId>,
+    open: Vec<Open>,
     /// The number of the last reliable packet.
     last: u32,
+}
+
+/// What a channel is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Channel {
+    /// Packets that must arrive.
+    Reliable,
+    /// Packets that may be lost.
+    Lossy,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    what: Channel,
+    endpoint: EndpointId,
+    id: DataChannelId,
 }
 
 /// A packet on its way.
@@ -31,19 +50,17 @@ pub(crate) struct Delivery {
 
 impl Channels {
     /// A channel can be used. Others than ours mean nothing.
-    pub(crate) fn open(&mut self, label: &str, channel: DataChannelId) {
-        match label {
-            "_reliable" => self.reliable = Some(channel),
-            "_lossy" => self.lossy = Some(channel),
-            _ => {}
+    pub(crate) fn open(&mut self, label: &str, endpoint: EndpointId, id: DataChannelId) {
+        if let Some(what) = Channel::ALL.into_iter().find(|what| what.label() == label)
+            && self.open.len() < MAX_CHANNELS
+        {
+            self.open.push(Open { what, endpoint, id });
         }
     }
 
     /// A channel is gone.
-    pub(crate) fn close(&mut self, channel: DataChannelId) {
-        for known in [&mut self.reliable, &mut self.lossy] {
-            known.take_if(|known| *known == channel);
-        }
+    pub(crate) fn close(&mut self, endpoint: EndpointId, id: DataChannelId) {
+        self.open.retain(|one| (one.endpoint, one.id) != (endpoint, id));
     }
 
     /// The number of the last reliable packet that has come.
@@ -51,8 +68,40 @@ impl Channels {
         self.last
     }
 
-    fn of(&self, reliable: bool) -> Option<DataChannelId> {
-        if reliable { self.reliable } else { self.lossy }
+    /// What a channel is for.
+    fn what(&self, endpoint: EndpointId, id: DataChannelId) -> Option<Channel> {
+        let mut open = self.open.iter();
+        let found = open.find(|one| (one.endpoint, one.id) == (endpoint, id))?;
+        Some(found.what)
+    }
+
+    /// Where something is sent to the client of this connection: on its first endpoint, on the newest channel.
+    fn way(&self, connection: Option<&Connection>, what: Channel) -> Option<(EndpointId, DataChannelId)> {
+        let endpoint = connection?.endpoint()?;
+        let mut open = self.open.iter().rev();
+        let found = open.find(|one| (one.what, one.endpoint) == (what, endpoint))?;
+        Some((endpoint, found.id))
+    }
+}
+
+impl Channel {
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Reliable, Self::Lossy];
+
+    /// As channels of this sort are called.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Reliable => "_reliable",
+            Self::Lossy => "_lossy",
+        }
+    }
+
+    /// How we make one.
+    pub(super) fn config(self) -> DataChannelConfig {
+        match self {
+            Self::Reliable => DataChannelConfig::new(self.label()),
+            Self::Lossy => DataChannelConfig::lossy(self.label()),
+        }
     }
 }
 
@@ -62,14 +111,15 @@ pub(crate) fn deliver(
     room: &Room,
     clients: &mut HashMap<ConnectionId, Handle>,
     from: ConnectionId,
-    channel: DataChannelId,
+    (endpoint, id): (EndpointId, DataChannelId),
     data: &[u8],
 ) -> Option<Delivery> {
     use proto::data_packet::Value;
     let sender = room.participant_of(from)?;
     let channels = &mut clients.get_mut(&from)?.channels;
-    let reliable = channels.reliable == Some(channel);
-    if !(reliable || channels.lossy == Some(channel)) || !sender.profile.permissions.publish_data {
+    let what = channels.what(endpoint, id)?;
+    let reliable = what == Channel::Reliable;
+    if !sender.profile.permissions.publish_data {
         return None;
     }
     let mut packet = proto::DataPacket::decode(data).ok()?;
@@ -100,9 +150,8 @@ pub(crate) fn deliver(
     let all = sids.is_empty() && identities.is_empty();
     let target = |(connection, handle): (&ConnectionId, &Handle)| {
         let meant = all || sids.contains(&handle.sid.0) || identities.contains(&handle.identity);
-        let endpoint = room.connection(*connection)?.endpoint?;
-        let channel = handle.channels.of(reliable)?;
-        (meant && *connection != from).then_some((endpoint, channel))
+        let way = handle.channels.way(room.connection(*connection), what);
+        way.filter(|_| meant && *connection != from)
     };
     let to: Vec<_> = clients.iter().filter_map(target).collect();
     (!to.is_empty()).then(|| Delivery {
@@ -118,7 +167,10 @@ pub(super) fn announce(
     clients: &HashMap<ConnectionId, Handle>,
     request: proto::SendDataRequest,
 ) -> Option<Delivery> {
-    let reliable = request.kind() == proto::data_packet::Kind::Reliable;
+    let what = match request.kind() {
+        proto::data_packet::Kind::Reliable => Channel::Reliable,
+        proto::data_packet::Kind::Lossy => Channel::Lossy,
+    };
     let packet = proto::DataPacket {
         kind: request.kind,
         value: Some(proto::data_packet::Value::User(proto::UserPacket {
@@ -133,9 +185,8 @@ pub(super) fn announce(
     let all = sids.is_empty() && identities.is_empty();
     let target = |(connection, handle): (&ConnectionId, &Handle)| {
         let meant = all || sids.contains(&handle.sid.0) || identities.contains(&handle.identity);
-        let endpoint = room.connection(*connection)?.endpoint?;
-        let channel = handle.channels.of(reliable)?;
-        meant.then_some((endpoint, channel))
+        let way = handle.channels.way(room.connection(*connection), what);
+        way.filter(|_| meant)
     };
     let to: Vec<_> = clients.iter().filter_map(target).collect();
     (!to.is_empty()).then(|| Delivery {
@@ -180,9 +231,9 @@ mod tests {
             let connection = self.room.join(Instant::now(), &profile).unwrap();
             self.room.attach(connection, EndpointId(endpoint));
             let mut channels = Channels::default();
-            channels.open("_reliable", RELIABLE);
-            channels.open("_lossy", LOSSY);
-            channels.open("another", DataChannelId(3));
+            channels.open("_reliable", EndpointId(endpoint), RELIABLE);
+            channels.open("_lossy", EndpointId(endpoint), LOSSY);
+            channels.open("another", EndpointId(endpoint), DataChannelId(3));
             let handle = Handle {
                 identity: identity.to_owned(),
                 sid: self.room.participant_of(connection).unwrap().sid.clone(),
@@ -201,7 +252,8 @@ mod tests {
             packet: &proto::DataPacket,
         ) -> Option<(Vec<u64>, proto::DataPacket)> {
             let data = packet.encode_to_vec();
-            let delivery = deliver(&self.room, &mut self.clients, from, channel, &data)?;
+            let endpoint = self.room.connection(from).unwrap().endpoint().unwrap();
+            let delivery = deliver(&self.room, &mut self.clients, from, (endpoint, channel), &data)?;
             assert!(delivery.to.iter().all(|(_, to)| *to == channel));
             let mut to: Vec<u64> = delivery.to.iter().map(|(endpoint, _)| endpoint.0).collect();
             to.sort_unstable();
@@ -243,7 +295,10 @@ mod tests {
         assert_eq!(stage.deliver(ada, LOSSY, &packet(0, &["cleo", "ada"])).unwrap().0, [3]);
         assert!(stage.deliver(ada, LOSSY, &packet(0, &["dora"])).is_none());
         assert!(stage.deliver(ada, DataChannelId(3), &packet(0, &[])).is_none());
-        stage.clients.values_mut().for_each(|one| one.channels.close(LOSSY));
+        for endpoint in 1..4 {
+            let clients = stage.clients.values_mut();
+            clients.for_each(|one| one.channels.close(EndpointId(endpoint), LOSSY));
+        }
         assert!(stage.deliver(ada, LOSSY, &packet(0, &[])).is_none());
     }
 
@@ -280,7 +335,7 @@ mod tests {
             let mut stage = Stage::new();
             let ada = stage.join("ada", 1, may());
             stage.join("ben", 2, may());
-            let _ = deliver(&stage.room, &mut stage.clients, ada, RELIABLE, &data);
+            let _ = deliver(&stage.room, &mut stage.clients, ada, (EndpointId(1), RELIABLE), &data);
         }
     }
 }

@@ -48,6 +48,7 @@ struct Welcome {
     claims: Claims,
     profile: Profile,
     request: proto::JoinRequest,
+    dual: bool,
 }
 
 async fn connect(
@@ -89,6 +90,7 @@ async fn connect(
         entered,
         claims: welcome.claims,
         request: welcome.request,
+        dual: welcome.dual,
     };
     let upgrade = upgrade.on_failed_upgrade(move |_| {
         failed.with_room(&failed_room, |room| room.leave(connection));
@@ -124,13 +126,13 @@ fn check(hub: &Hub, query: &join::Query, headers: &HeaderMap) -> Result<Welcome,
     let profile = Profile::of(&claims).filter(|profile| named(&profile.identity));
     let profile =
         profile.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "The access token names no participant."))?;
-    let request = join::read(query)?.ok_or_else(|| {
-        let sentence = "Clients that use one connection to send and another one to receive are not served yet.";
-        Problem::new(StatusCode::NOT_IMPLEMENTED, sentence)
-    })?;
+    let (form, request) = join::read(query)?;
+    // Who may not receive needs no second connection.
+    let dual = form == join::Form::Dual && profile.permissions.subscribe;
     Ok(Welcome {
         claims,
         profile,
         request,
+        dual,
     })
 }

@@ -1,8 +1,9 @@
 //! What stands in the address of a WebSocket: who comes in, with which program, and often the first offer at once.
 //!
 //! The current form packs all in one parameter, `join_request`: base64url around an envelope around a message that may be
-//! compressed with gzip. The flat parameters of older clients are read for what they say of the client.
+//! compressed with gzip. Clients that send on one connection and receive on another use flat parameters instead.
 
+use std::collections::HashMap;
 use std::io::Read as _;
 
 use axum::http::StatusCode;
@@ -31,14 +32,82 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) struct Query {
     pub(super) access_token: Option<String>,
     pub(super) join_request: Option<String>,
+    #[serde(flatten)]
+    flat: HashMap<String, String>,
 }
 
-/// Reads the join request; `Ok(None)` when there is none: an older client.
-pub(super) fn read(query: &Query) -> Result<Option<proto::JoinRequest>, Problem> {
-    let Some(text) = &query.join_request else {
-        return Ok(None);
+/// How many connections a client uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One: it offers, we answer ("v1").
+    Single,
+    /// One to send, on which it offers, and one to receive, on which we do ("v0").
+    Dual,
+}
+
+/// Reads what a client asks for.
+pub(super) fn read(query: &Query) -> Result<(Form, proto::JoinRequest), Problem> {
+    match &query.join_request {
+        Some(text) => Ok((Form::Single, packed(text)?)),
+        None => Ok((Form::Dual, flat(&query.flat)?)),
+    }
+}
+
+/// The flat parameters. What is missing has the value that clients mean by leaving it out.
+fn flat(query: &HashMap<String, String>) -> Result<proto::JoinRequest, Problem> {
+    let text = |name: &str| query.get(name).cloned().unwrap_or_default();
+    let number = |name: &str| query.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
+    let flag = |name: &str, usual: bool| match query.get(name).map(String::as_str) {
+        Some("1" | "true") => true,
+        Some("0" | "false") => false,
+        _ => usual,
     };
-    let bad = |sentence: &str| Problem::new(StatusCode::BAD_REQUEST, sentence);
+    let sdk = proto::client_info::Sdk::from_str_name(&text("sdk").to_ascii_uppercase());
+    let capability = |name: &str| {
+        let known = proto::client_info::Capability::from_str_name(&name.trim().to_ascii_uppercase());
+        known.map(i32::from)
+    };
+    let participant_attributes = match query.get("attributes") {
+        None => HashMap::new(),
+        Some(text) => {
+            let pairs = BASE64
+                .decode(text)
+                .ok()
+                .and_then(|json| serde_json::from_slice(&json).ok());
+            pairs.ok_or_else(|| bad("The attributes are not a base64url of JSON with strings."))?
+        }
+    };
+    Ok(proto::JoinRequest {
+        client_info: Some(proto::ClientInfo {
+            sdk: sdk.unwrap_or_default().into(),
+            version: text("version"),
+            protocol: number("protocol"),
+            client_protocol: number("client_protocol"),
+            os: text("os"),
+            device_model: text("device_model"),
+            browser: text("browser"),
+            browser_version: text("browser_version"),
+            capabilities: text("capabilities").split(',').filter_map(capability).collect(),
+            ..Default::default()
+        }),
+        connection_settings: Some(proto::ConnectionSettings {
+            auto_subscribe: flag("auto_subscribe", true),
+            adaptive_stream: flag("adaptive_stream", false),
+            ..Default::default()
+        }),
+        participant_attributes,
+        reconnect: flag("reconnect", false),
+        participant_sid: text("sid"),
+        ..Default::default()
+    })
+}
+
+fn bad(sentence: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, sentence)
+}
+
+/// The one parameter of the current form.
+fn packed(text: &str) -> Result<proto::JoinRequest, Problem> {
     let wrapped = BASE64
         .decode(text)
         .map_err(|_| bad("The join request is not base64url."))?;
@@ -59,8 +128,7 @@ pub(super) fn read(query: &Query) -> Result<Option<proto::JoinRequest>, Problem>
     if inner.len() > MAX_JOIN {
         return Err(bad("The join request is too long."));
     }
-    let request = proto::JoinRequest::decode(inner.as_slice()).map_err(|_| bad("The join request is not readable."))?;
-    Ok(Some(request))
+    proto::JoinRequest::decode(inner.as_slice()).map_err(|_| bad("The join request is not readable."))
 }
 
 #[cfg(test)]
@@ -103,10 +171,41 @@ mod tests {
         };
         let bytes = request.encode_to_vec();
         for pad in [true, false] {
-            assert_eq!(read(&query(0, bytes.clone(), pad)).unwrap().as_ref(), Some(&request));
-            assert_eq!(read(&query(1, zipped(&bytes), pad)).unwrap().as_ref(), Some(&request));
+            for query in [query(0, bytes.clone(), pad), query(1, zipped(&bytes), pad)] {
+                assert_eq!(read(&query).unwrap(), (Form::Single, request.clone()));
+            }
         }
-        assert_eq!(read(&Query::default()).unwrap(), None);
+    }
+
+    #[test]
+    fn flat_parameters_say_the_same() {
+        let parse = |text: &str| {
+            let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+            read(&Query {
+                flat: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                ..Query::default()
+            })
+        };
+        let (form, request) = parse(
+            "protocol=13&sdk=android&version=2.27.0&auto_subscribe=0&adaptive_stream=1&reconnect=1&sid=PA_x&\
+             attributes=eyJhIjoiYiJ9&capabilities=cap_packet_trailer,unknown&client_protocol=2",
+        )
+        .unwrap();
+        let settings = request.connection_settings.unwrap();
+        let info = request.client_info.unwrap();
+        assert_eq!(form, Form::Dual);
+        assert!(request.reconnect && settings.adaptive_stream && !settings.auto_subscribe);
+        assert_eq!(request.participant_sid, "PA_x");
+        assert_eq!(request.participant_attributes["a"], "b");
+        assert_eq!((info.protocol, info.client_protocol), (13, 2));
+        assert_eq!(info.sdk, i32::from(proto::client_info::Sdk::Android));
+        assert_eq!(
+            info.capabilities,
+            [i32::from(proto::client_info::Capability::CapPacketTrailer)]
+        );
+        let (_, request) = parse("protocol=16").unwrap();
+        assert!(request.connection_settings.unwrap().auto_subscribe && !request.reconnect);
+        assert!(parse("attributes=!").is_err());
     }
 
     #[test]

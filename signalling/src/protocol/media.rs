@@ -1,10 +1,12 @@
-//! What one offer changes in the router, done in one go on the router's own thread.
+//! What one offer or answer changes in the router, done in one go on the router's own thread.
 
 use std::time::Instant;
 
 use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
 use althing_media_core::transport::{Candidate, LocalDescription, RemoteDescription, WebRtcConfig};
 use althing_media_core::{EndpointConfig, LayerTarget, Router, SubscriptionConfig, TrackConfig, UsageError};
+
+use super::data::Channel;
 
 /// What must become of the endpoint.
 #[derive(Debug, Clone)]
@@ -76,6 +78,55 @@ fn fill(router: &mut Router, now: Instant, endpoint: EndpointId, change: &Change
         tracks,
         subscriptions,
     })
+}
+
+/// What has to be done before we can offer.
+#[derive(Debug, Clone)]
+pub(super) struct Proposal {
+    /// The endpoint, `None` when there is none yet.
+    pub(super) endpoint: Option<EndpointId>,
+    /// ICE starts anew.
+    pub(super) restart: bool,
+    pub(super) close: Vec<SubscriptionId>,
+}
+
+/// Makes the endpoint with its data channels if there is none, and tells what stands in the offer.
+pub(super) fn propose(
+    router: &mut Router,
+    now: Instant,
+    proposal: &Proposal,
+) -> Result<(EndpointId, LocalDescription), UsageError> {
+    let (endpoint, new) = match proposal.endpoint {
+        Some(endpoint) => (endpoint, false),
+        None => (
+            router.add_endpoint(now, EndpointConfig::WebRtc(WebRtcConfig::SERVER))?,
+            true,
+        ),
+    };
+    let prepared = prepare(router, now, endpoint, proposal, new);
+    if new && prepared.is_err() {
+        router.remove_endpoint(now, endpoint);
+    }
+    Ok((endpoint, prepared?))
+}
+
+fn prepare(
+    router: &mut Router,
+    now: Instant,
+    endpoint: EndpointId,
+    proposal: &Proposal,
+    new: bool,
+) -> Result<LocalDescription, UsageError> {
+    if new {
+        for channel in Channel::ALL {
+            router.open_data_channel(now, endpoint, channel.config())?;
+        }
+    }
+    if proposal.restart {
+        router.restart_ice(now, endpoint)?;
+    }
+    proposal.close.iter().for_each(|id| router.unsubscribe(now, *id));
+    router.local_description(endpoint).ok_or(UsageError::NoEndpoint)
 }
 
 /// A small change between offers.

@@ -1,8 +1,7 @@
 //! The room protocol that the existing client SDKs speak (see `docs/protocol.md`), as an adapter over the rooms.
 //!
-//! One WebSocket for each client carries protobuf messages; one peer connection carries what it sends and what it
-//! receives. Clients with two connections are not served. What works, and what does not yet, stands in
-//! `docs/protocol.md`.
+//! One WebSocket for each client carries protobuf messages. One peer connection carries what it sends and what it
+//! receives ("v1"), or one each ("v0"). What works, and what does not yet, stands in `docs/protocol.md`.
 //!
 //! ```text
 //!   WebSocket --frame--> session --request--> client (state machine) --step--> session --> WebSocket, router
@@ -18,7 +17,8 @@
 //! | `client` | the state machine |
 //! | `publish` | what the client sends |
 //! | `wishes` | what it wants to receive |
-//! | `sections` | the media sections that both share |
+//! | `sections` | the media sections of the connection on which it offers |
+//! | `downlink` | those of the second one, on which we do |
 //! | `media` | what an offer changes in the router |
 //! | `roster` | what it knows of the others |
 //! | `signals` | what it is told from moment to moment |
@@ -31,6 +31,7 @@ mod client;
 mod data;
 mod describe;
 mod door;
+mod downlink;
 mod join;
 mod media;
 mod publish;

@@ -1,5 +1,5 @@
-//! The media sections of the one connection: the client offers, we answer, and what we send takes sections that the
-//! client has offered for receiving.
+//! The media sections of a connection on which the client offers: we answer, and what we send takes sections that the
+//! client has offered for receiving. A client with two connections only sends on this one; see `downlink` for the other.
 //!
 //! RFC 9429 §5.3. When there are too few of them the client is asked for more, and when one is no longer needed it is
 //! asked to offer again. A section that was freed is used again only after an answer in which nothing flows in it: a
@@ -229,12 +229,11 @@ impl Sections {
     }
 
     /// All streams to the client.
-    pub(super) fn subscriptions(&self) -> Vec<SubscriptionId> {
-        let sent = |used: &Use| match used {
+    pub(super) fn subscriptions(&self) -> impl Iterator<Item = SubscriptionId> {
+        self.used.values().filter_map(|used| match used {
             Use::Sending(sent) => Some(sent.subscription),
             Use::Publishing(_) => None,
-        };
-        self.used.values().filter_map(sent).collect()
+        })
     }
 
     /// The tracks that are sent to the client now.
@@ -348,7 +347,8 @@ fn decodes(section: &Section, codec: Codec) -> bool {
     section.formats.iter().any(is)
 }
 
-fn outgoing(owner: &Participant, track: &Track) -> Outgoing {
+/// Names and SSRCs for a stream that carries a track.
+pub(super) fn outgoing(owner: &Participant, track: &Track) -> Outgoing {
     // Two halves of one random number; they differ, and neither is 0.
     let [a, b, c, d, e, f, g, h] = random().to_ne_bytes();
     let ssrc = Ssrc(u32::from_ne_bytes([a, b, c, d]) | 1);

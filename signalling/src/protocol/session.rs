@@ -5,7 +5,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use althing_media_core::Router;
+use althing_media_core::config::EndpointId;
+use althing_media_core::{Router, UsageError};
 use althing_media_net::Worker;
 use axum::extract::ws::{Message, WebSocket};
 use tokio::sync::{mpsc, watch};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::client::{self, Client, Step};
 use super::data::Channels;
-use super::media;
+use super::media::{self, Change, Proposal};
 use super::sections::Plan;
 use super::wire::{self, Response, proto};
 use crate::hub::{Entered, Shared, unix_now};
@@ -72,6 +73,8 @@ pub(super) struct Newcomer {
     pub(super) entered: Entered,
     pub(super) claims: Claims,
     pub(super) request: proto::JoinRequest,
+    /// It receives on a connection of its own.
+    pub(super) dual: bool,
 }
 
 /// Tells a client that nobody knows it any more.
@@ -95,7 +98,7 @@ impl Newcomer {
             commands,
         } = self.entered;
         let codecs = self.hub.config.codecs.clone();
-        let mut client = Client::new(connection, sid, codecs, &self.request);
+        let mut client = Client::new(connection, sid, codecs, self.dual, &self.request);
         let request = self.request;
         let joined = self.hub.with_room(&self.room, |room| client.join(room, request));
         let session = Session {
@@ -151,8 +154,11 @@ impl Session {
                 command = commands.recv() => self.command(command),
                 _ = tick.tick() => {
                     self.taken = 0;
-                    if self.socket.is_some() && self.heard.elapsed() > SILENCE {
-                        self.lost();
+                    if self.socket.is_some() {
+                        if self.heard.elapsed() > SILENCE {
+                            self.lost();
+                        }
+                        self.client.check(std::time::Instant::now());
                     }
                 }
                 _ = refresh.tick() => self.refresh(),
@@ -181,6 +187,8 @@ impl Session {
             match step {
                 Step::Send(response) => self.send(*response).await,
                 Step::Negotiate(plan) => self.negotiate(&plan).await,
+                Step::Propose(proposal) => self.propose(proposal).await,
+                Step::Accept(change) => self.accept(*change).await,
                 Step::Touch(touch) => {
                     let touched = self.worker.run(move |router, now| media::touch(router, now, &touch));
                     if let Err(error) = touched {
@@ -206,30 +214,68 @@ impl Session {
 
     async fn negotiate(&mut self, plan: &Plan) {
         let change = plan.change.clone();
-        let asked = self.worker.ask(move |router, now| media::change(router, now, &change));
-        let changed = match asked {
+        let Some(changed) = self.ask(move |router, now| media::change(router, now, &change)).await else {
+            return;
+        };
+        if plan.change.endpoint.is_some() || self.adopt(changed.endpoint) {
+            let client = &mut self.client;
+            self.hub
+                .with_room(&self.room, |room| client.negotiated(room, plan, &changed));
+        }
+    }
+
+    async fn propose(&mut self, proposal: Proposal) {
+        let new = proposal.endpoint.is_none();
+        let Some((endpoint, local)) = self
+            .ask(move |router, now| media::propose(router, now, &proposal))
+            .await
+        else {
+            return;
+        };
+        if !new || self.adopt(endpoint) {
+            self.client.proposed(endpoint, &local);
+        }
+    }
+
+    async fn accept(&mut self, change: Change) {
+        let wanted = change.clone();
+        if let Some(changed) = self.ask(move |router, now| media::change(router, now, &wanted)).await {
+            let client = &mut self.client;
+            self.hub
+                .with_room(&self.room, |room| client.answered(room, &change, &changed));
+        }
+    }
+
+    /// Has the router do something that the client's connection depends on; `None` when it is over therefore.
+    async fn ask<R: Send + 'static>(
+        &mut self,
+        act: impl FnOnce(&mut Router, std::time::Instant) -> Result<R, UsageError> + Send + 'static,
+    ) -> Option<R> {
+        let outcome = match self.worker.ask(act) {
             Ok(reply) => reply.await.map_err(|_| "the media worker has ended".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        let changed = changed.and_then(|changed| changed.map_err(|error| error.to_string()));
-        let changed = match changed {
-            Ok(changed) => changed,
+        match outcome.and_then(|outcome| outcome.map_err(|error| error.to_string())) {
+            Ok(done) => Some(done),
             Err(problem) => {
-                tracing::warn!(room = self.room, problem, "an offer cannot be carried out");
+                tracing::warn!(room = self.room, problem, "a negotiation cannot be carried out");
                 let action = proto::leave_request::Action::Reconnect;
-                return self.client.dismiss(proto::DisconnectReason::MediaFailure, action);
+                self.client.dismiss(proto::DisconnectReason::MediaFailure, action);
+                None
             }
-        };
-        let (connection, endpoint) = (self.client.connection, changed.endpoint);
-        if plan.change.endpoint.is_none() && !self.hub.adopt(&self.room, connection, endpoint) {
+        }
+    }
+
+    /// A new endpoint belongs to the client from now on; false when it has gone meanwhile.
+    fn adopt(&mut self, endpoint: EndpointId) -> bool {
+        let adopted = self.hub.adopt(&self.room, self.client.connection, endpoint);
+        if !adopted {
             let _ = self
                 .worker
                 .run(move |router, now| router.remove_endpoint(now, endpoint));
-            return self.gone();
+            self.gone();
         }
-        let client = &mut self.client;
-        self.hub
-            .with_room(&self.room, |room| client.negotiated(room, plan, &changed));
+        adopted
     }
 
     /// A frame has come, or the WebSocket is closed.
@@ -334,7 +380,7 @@ impl Session {
         let Some((true, tracks)) = own.flatten() else {
             return;
         };
-        let subscriptions = self.client.sections.subscriptions();
+        let subscriptions = self.client.subscriptions();
         let asked = self.worker.ask(move |router, _| {
             let sent = tracks.iter().filter_map(|id| router.track_stats(*id));
             let sent = sent.fold((0, 0), |sum, one| (sum.0 + one.packets, sum.1 + one.lost));

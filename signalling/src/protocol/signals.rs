@@ -1,7 +1,7 @@
 //! What a client is told as it changes from moment to moment: who speaks, how good the connections are, and which
 //! encodings of its own tracks somebody has a use for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use althing_media_core::payload::MediaKind;
@@ -65,12 +65,12 @@ impl Client {
 
     /// Of itself and of those whom it watches.
     fn qualities(&mut self, room: &Room) {
-        let sending: Vec<&TrackSid> = self.sections.sending().collect();
+        let mut told = std::mem::take(&mut self.signals.qualities);
+        let sending: HashSet<&TrackSid> = self.sending().collect();
         let own = &self.sid;
-        let told = &mut self.signals.qualities;
         let mut updates = Vec::new();
         for one in room.participants() {
-            let watched = one.sid == *own || one.tracks().any(|track| sending.contains(&&track.sid));
+            let watched = one.sid == *own || one.tracks().any(|track| sending.contains(&track.sid));
             let Some(quality) = one.quality.filter(|_| watched) else {
                 continue;
             };
@@ -88,6 +88,7 @@ impl Client {
             }
         }
         told.retain(|sid, _| room.participants().iter().any(|one| one.sid == *sid));
+        self.signals.qualities = told;
         if !updates.is_empty() {
             self.send(Response::ConnectionQuality(proto::ConnectionQualityUpdate { updates }));
         }

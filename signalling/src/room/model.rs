@@ -108,7 +108,7 @@ impl Room {
         let id = ConnectionId(self.next());
         let connection = Connection {
             id,
-            endpoint: None,
+            endpoints: Vec::new(),
             state: ConnectionState::Joining,
             tracks: Vec::new(),
             view: None,
@@ -155,10 +155,11 @@ impl Room {
         Ok(id)
     }
 
-    /// The connection has an endpoint in the router now. False when the connection is gone: remove the endpoint.
+    /// The connection has an endpoint in the router now, or another one. False when the connection is gone: remove the
+    /// endpoint.
     pub fn attach(&mut self, id: ConnectionId, endpoint: EndpointId) -> bool {
         self.connection_mut(id)
-            .map(|one| one.endpoint = Some(endpoint))
+            .map(|one| one.endpoints.push(endpoint))
             .is_some()
     }
 
@@ -386,7 +387,8 @@ impl Room {
             return;
         };
         let was_active = owner.is_active();
-        let Some(connection) = owner.connections.get_mut(index).filter(|one| !one.is_active()) else {
+        let first = |one: &&mut Connection| !one.is_active() && one.endpoint() == Some(endpoint);
+        let Some(connection) = owner.connections.get_mut(index).filter(first) else {
             return;
         };
         connection.state = ConnectionState::Active;
@@ -444,11 +446,11 @@ impl Room {
         };
         let (sid, connection) = (owner.sid.clone(), owner.connections.remove(index));
         let alone = owner.connections.is_empty();
+        let published = connection.is_active() && !connection.tracks.is_empty();
         self.effects.push_back(Effect::Close {
             connection: id,
-            endpoint: connection.endpoint,
+            endpoints: connection.endpoints,
         });
-        let published = connection.is_active() && !connection.tracks.is_empty();
         for track in connection.tracks.into_iter().filter(|_| published) {
             self.tell(RoomEvent::TrackUnpublished(sid.clone(), track.sid));
         }
@@ -569,7 +571,7 @@ impl Room {
     }
 
     fn position_of(&self, endpoint: EndpointId) -> Option<(usize, usize)> {
-        self.find(|one| one.endpoint == Some(endpoint))
+        self.find(|one| one.endpoints.contains(&endpoint))
     }
 
     fn find(&self, wanted: impl Fn(&Connection) -> bool) -> Option<(usize, usize)> {

@@ -35,12 +35,12 @@ pub enum Effect {
         /// Which track.
         track: TrackId,
     },
-    /// The connection is over: forget it, and remove its endpoint if it has one.
+    /// The connection is over: forget it, and remove its endpoints.
     Close {
         /// Which connection.
         connection: ConnectionId,
-        /// Its endpoint.
-        endpoint: Option<EndpointId>,
+        /// Its endpoints.
+        endpoints: Vec<EndpointId>,
     },
 }
 

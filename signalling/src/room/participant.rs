@@ -157,8 +157,9 @@ impl Audience {
 pub struct Connection {
     /// Its name in the room.
     pub id: ConnectionId,
-    /// Its endpoint in the router, once it has one.
-    pub endpoint: Option<EndpointId>,
+    /// Its endpoints in the router: one, or two for a client that receives on the first and sends on the second. It is
+    /// active when the first one is connected, and over when one of them is disconnected.
+    pub endpoints: Vec<EndpointId>,
     /// How far it has come.
     pub state: ConnectionState,
     /// What it publishes.
@@ -386,6 +387,12 @@ impl Participant {
 }
 
 impl Connection {
+    /// The endpoint that others' tracks are sent to, once there is one.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<EndpointId> {
+        self.endpoints.first().copied()
+    }
+
     /// Media can flow.
     #[must_use]
     pub fn is_active(&self) -> bool {

@@ -125,10 +125,10 @@ pub enum Role {
 }
 
 /// The port of SCTP: any number will do inside DTLS, and all use this one.
-const SCTP_PORT: u16 = 5000;
+pub(super) const SCTP_PORT: u16 = 5000;
 
 /// The longest data message that we take, in bytes.
-const MAX_MESSAGE: u32 = 65_535;
+pub(super) const MAX_MESSAGE: u32 = 65_535;
 
 /// A stream that we send.
 #[derive(Debug, Clone, PartialEq, Eq)]

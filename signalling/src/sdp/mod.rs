@@ -40,5 +40,5 @@ pub use answer::{Wish, answer, answer_growing};
 pub use codec::{CodecSpec, Codecs, Format, H264Profile};
 pub use description::{Description, Direction, MAX_SECTIONS, Msid, Section, SectionKind};
 pub use fragment::Fragment;
-pub use offer::{OfferedMedia, OfferedStream, accept, offer};
+pub use offer::{Lane, OfferedMedia, OfferedStream, accept, offer, offer_to_send};
 pub use raw::{MAX_SDP_LEN, SdpError};

@@ -6,7 +6,7 @@ use althing_media_core::payload::{Codec, MediaKind};
 use althing_media_core::transport::LocalDescription;
 use althing_media_core::{Extension, ExtensionMap, Mid, Pt, Rid, StreamIds};
 
-use super::agreement::{Agreed, Agreement, NegotiationError, Outgoing, Role};
+use super::agreement::{Agreed, Agreement, MAX_MESSAGE, NegotiationError, Outgoing, Role, SCTP_PORT};
 use super::answer::remote;
 use super::codec::Format;
 use super::description::{Description, Direction, ExtensionLine, Msid, Section, SectionKind};
@@ -104,6 +104,63 @@ pub fn offer(local: &LocalDescription, id: u64, media: &[OfferedMedia]) -> Descr
     }
 }
 
+/// One media section of a session in which only we send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lane {
+    /// A stream in this codec.
+    Stream(Codec, OfferedStream),
+    /// Nothing now; the codec is of the last stream.
+    Silent(Codec),
+    /// Nothing any more: the other side has refused it.
+    Dead(Codec),
+}
+
+/// An offer of a session that grows and in which only we send: data channels in the first section, which is named 0, then
+/// one section per lane, named 1, 2, 3, …; `(id, version)` stand in the `o=` line.
+#[must_use]
+pub fn offer_to_send(local: &LocalDescription, (id, version): (u64, u64), lanes: &[Lane]) -> Description {
+    let lanes = lanes.iter().enumerate().filter_map(|(index, lane)| {
+        let (Lane::Stream(codec, _) | Lane::Silent(codec) | Lane::Dead(codec)) = lane;
+        let mut media = OfferedMedia::receive(&[*codec]);
+        if let Lane::Stream(_, stream) = lane {
+            media.sending = Some(stream.clone());
+        }
+        let mut section = section(local, index + 1, &media)?;
+        section.rejected = matches!(lane, Lane::Dead(_));
+        if media.sending.is_none() {
+            section.direction = Direction::Inactive;
+        }
+        Some(section)
+    });
+    let sections: Vec<Section> = data_section(local).into_iter().chain(lanes).collect();
+    let live = sections.iter().filter(|section| !section.rejected);
+    Description {
+        id,
+        version,
+        ice_lite: local.ice_lite,
+        trickle: true,
+        allow_mixed: true,
+        bundle: live.map(|section| section.mid).collect(),
+        sections,
+    }
+}
+
+/// RFC 8841 §5.
+fn data_section(local: &LocalDescription) -> Option<Section> {
+    let kind = SectionKind::Other("application".to_owned());
+    let mut section = Section::new(Mid::new("0")?, kind, "UDP/DTLS/SCTP");
+    section.other_formats = vec!["webrtc-datachannel".to_owned()];
+    section.sctp_port = Some(SCTP_PORT);
+    section.max_message_size = Some(MAX_MESSAGE);
+    section.ice = Some(local.ice.clone());
+    section.fingerprint = Some(local.fingerprint);
+    section.setup = Some(local.setup);
+    section.candidates.clone_from(&local.candidates);
+    section.end_of_candidates = true;
+    Some(section)
+}
+
 fn section(local: &LocalDescription, index: usize, media: &OfferedMedia) -> Option<Section> {
     let audio = media.codecs.first()?.kind() == MediaKind::Audio;
     let kind = if audio { SectionKind::Audio } else { SectionKind::Video };
@@ -188,6 +245,8 @@ pub fn accept(offer: &Description, answer: &Description) -> Result<Agreement, Ne
 fn accepted(offered: &Section, answered: &Section) -> Agreed {
     let role = if answered.rejected {
         Role::Rejected
+    } else if answered.is_data() {
+        Role::Data
     } else if answered.direction.sends() && offered.direction.receives() {
         Role::Receiving
     } else if answered.direction.receives() && offered.direction.sends() {

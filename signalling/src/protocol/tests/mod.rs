@@ -9,11 +9,13 @@ use althing_media_core::payload::Codec;
 use althing_media_core::transport::{Fingerprint, FingerprintHash, IceCreds, LocalDescription, Setup};
 
 use super::client::{Client, Step};
-use super::media::{Changed, Touch};
+use super::media::{Change, Changed, Proposal, Touch};
 use super::sections::Plan;
 use super::wire::{Request, Response, proto};
 use crate::room::{NewTrack, Permissions, Profile, Room, RoomLimits, Source, TrackDetails, TrackSid};
 use crate::sdp::{CodecSpec, Codecs, Description, Direction};
+
+mod dual;
 
 /// A room, the number that the router gave out last, and what it was asked for.
 struct Stage {
@@ -21,6 +23,8 @@ struct Stage {
     last: u64,
     touches: Vec<Touch>,
     plans: Vec<Plan>,
+    proposals: Vec<Proposal>,
+    accepted: Vec<Change>,
 }
 
 fn profile(identity: &str) -> Profile {
@@ -110,6 +114,8 @@ impl Stage {
             last: 0,
             touches: Vec::new(),
             plans: Vec::new(),
+            proposals: Vec::new(),
+            accepted: Vec::new(),
         }
     }
 
@@ -129,7 +135,7 @@ impl Stage {
             }),
             ..request
         };
-        let mut client = Client::new(connection, sid, Codecs::default(), &request);
+        let mut client = Client::new(connection, sid, Codecs::default(), false, &request);
         client.join(&mut self.room, request);
         let told = self.run(&mut client);
         let endpoint = client.endpoint.unwrap();
@@ -156,6 +162,21 @@ impl Stage {
                     };
                     client.negotiated(&mut self.room, &plan, &changed);
                     self.plans.push(*plan);
+                }
+                Step::Propose(proposal) => {
+                    let endpoint = proposal.endpoint.unwrap_or_else(|| EndpointId(self.next()));
+                    self.proposals.push(proposal);
+                    client.proposed(endpoint, &local());
+                }
+                Step::Accept(change) => {
+                    let changed = Changed {
+                        endpoint: change.endpoint.unwrap(),
+                        local: local(),
+                        tracks: Vec::new(),
+                        subscriptions: change.open.iter().map(|_| SubscriptionId(self.next())).collect(),
+                    };
+                    client.answered(&mut self.room, &change, &changed);
+                    self.accepted.push(*change);
                 }
             }
         }
