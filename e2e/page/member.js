@@ -232,6 +232,30 @@ export class Member {
     return this.room.localParticipant.performRpc({ destinationIdentity: to, method, payload });
   }
 
+  /** Publishes a data track and sends a frame of `length` bytes on it every 50 ms. */
+  async stream({ name, length = 100 }) {
+    const track = await this.room.localParticipant.publishDataTrack({ name });
+    const send = () => track.tryPush({ payload: new Uint8Array(length).fill(7) }).catch(() => clearInterval(timer));
+    const timer = setInterval(send, 50);
+    (this.streams ??= {})[name] = track;
+  }
+
+  async stopStream({ name }) {
+    await this.streams[name].unpublish();
+  }
+
+  /** Writes down the frames of a data track. */
+  async follow({ identity, name }) {
+    const track = await this.room.remoteParticipants.get(identity).dataTracks.getDeferred(name);
+    const reader = track.subscribe().getReader();
+    const take = async () => {
+      const { done, value } = await reader.read();
+      this.events.push(done ? { name: 'FramesEnded', identity } : { name: 'Frame', identity, text: `${name} ${value.payload.length} ${value.payload.at(-1)}` });
+      if (!done) take();
+    };
+    take().catch(() => this.events.push({ name: 'FramesEnded', identity }));
+  }
+
   async describe({ name, metadata, attributes }) {
     const local = this.room.localParticipant;
     if (name !== undefined) await local.setName(name);

@@ -75,6 +75,8 @@ class Member:
         self.received = {}
         self.tasks = set()
         self.publications = {}
+        self.streams = {}
+        self.data_tracks = {}
         room = self.room
         room.on("participant_connected", lambda one: self.note("ParticipantConnected", one))
         room.on("participant_disconnected", lambda one: self.note("ParticipantDisconnected", one))
@@ -84,6 +86,7 @@ class Member:
         room.on("track_unmuted", lambda one, track: self.note("TrackUnmuted", one, source=NAMES[track.source]))
         room.on("active_speakers_changed", lambda all: self.note("ActiveSpeakersChanged", speakers=[one.identity for one in all]))
         room.on("data_received", self.data)
+        room.on("data_track_published", lambda track: self.data_tracks.update({(track.publisher_identity, track.info.name): track}))
         room.on("reconnecting", lambda: self.note("Reconnecting"))
         room.on("reconnected", lambda: self.note("Reconnected"))
         room.on("disconnected", lambda reason: self.note("Disconnected", reason=reason))
@@ -213,6 +216,32 @@ class Member:
 
     async def call(self, to, payload, method="add"):
         return await self.room.local_participant.perform_rpc(destination_identity=to, method=method, payload=payload)
+
+    async def stream(self, name, length=100):
+        track = await self.room.local_participant.publish_data_track(name=name)
+        self.streams[name] = track
+
+        async def send():
+            while track.is_published():
+                track.try_push(rtc.DataTrackFrame(payload=bytes([7] * length)))
+                await asyncio.sleep(0.05)
+
+        self.spawn(send())
+
+    async def stopStream(self, name):
+        await self.streams[name].unpublish()
+
+    async def follow(self, identity, name):
+        while (identity, name) not in self.data_tracks:
+            await asyncio.sleep(0.05)
+        frames = self.data_tracks[identity, name].subscribe()
+
+        async def take():
+            async for frame in frames:
+                self.noted.append({"name": "Frame", "identity": identity, "text": f"{name} {len(frame.payload)} {frame.payload[-1]}"})
+            self.noted.append({"name": "FramesEnded", "identity": identity})
+
+        self.spawn(take())
 
     async def describe(self, name=None, metadata=None, attributes=None):
         local = self.room.local_participant

@@ -43,7 +43,16 @@ scenario('dual: two connections and one', { seconds: 150 }, async (t) => {
     check(answer === `${name} 6`, `the call gave ${answer}`);
   });
 
-  const { chromium, firefox, single } = everybody;
+  const { chromium, firefox, python, single } = everybody;
+  for (const [from, to] of [['chromium', 'python'], ['python', 'chromium'], ['python', 'firefox']]) {
+    const name = `pose for ${to}`;
+    await everybody[from].ask('stream', { name, length: 3000 });
+    await everybody[to].ask('follow', { identity: from, name });
+    await notes(everybody[to], 'Frame', (one) => one.identity === from && one.text === `${name} 3000 7`);
+  }
+  await python.ask('stopStream', { name: 'pose for chromium' });
+  await notes(chromium, 'FramesEnded', (one) => one.identity === 'python');
+
   await firefox.ask('mute', { source: 'camera', muted: true });
   await notes(chromium, 'TrackMuted', (one) => one.identity === 'firefox');
   await firefox.ask('mute', { source: 'camera', muted: false });

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::media;
 use crate::problem::Problem;
-use crate::protocol;
+use crate::protocol::{self, Channel, DataChannelReceiveState};
 use crate::room::{ConnectionId, Effect, ParticipantSid, Profile, Room, RoomEvent};
 use crate::server::SignallingConfig;
 use crate::session::{Session, SessionId};
@@ -298,9 +298,14 @@ impl Hub {
                 channel,
                 ref config,
                 ..
-            } => state.on_client(worker, endpoint, |_, _, handle| {
-                handle.channels.open(&config.label, endpoint, channel)
-            }),
+            } => {
+                state.on_client(worker, endpoint, |_, _, handle| {
+                    handle.channels.open(&config.label, endpoint, channel);
+                });
+                if Channel::named(&config.label) == Some(Channel::Reliable) {
+                    state.catch_up(worker, endpoint);
+                }
+            }
             Event::DataChannelClosed { endpoint, channel } => {
                 state.on_client(worker, endpoint, |_, _, handle| {
                     handle.channels.close(endpoint, channel)
@@ -313,6 +318,13 @@ impl Hub {
                 ..
             } => state.on_data(worker, endpoint, channel, data),
             _ => {}
+        }
+    }
+
+    /// Has sent what a client that has come back says it has not got.
+    pub(crate) fn replay(&self, room: &str, connection: ConnectionId, states: &[DataChannelReceiveState]) {
+        if let Some(entry) = self.lock().rooms.get(room) {
+            entry.replay(connection, states);
         }
     }
 
@@ -467,6 +479,16 @@ impl State {
         }
     }
 
+    /// A channel to the client of an endpoint is open: what it could not get before is sent.
+    fn catch_up(&self, worker: usize, endpoint: EndpointId) {
+        let name = self.endpoints.get(&(worker, endpoint));
+        if let Some(entry) = name.and_then(|name| self.rooms.get(name))
+            && let Some(connection) = entry.room.connection_of(endpoint)
+        {
+            entry.replay(connection.id, &[]);
+        }
+    }
+
     /// A data message has come from the client of an endpoint.
     fn on_data(&mut self, worker: usize, endpoint: EndpointId, channel: DataChannelId, data: &[u8]) {
         let name = self.endpoints.get(&(worker, endpoint));
@@ -476,7 +498,14 @@ impl State {
         let Some(from) = entry.room.connection_of(endpoint).map(|one| one.id) else {
             return;
         };
-        let Some(delivery) = protocol::deliver(&entry.room, &mut entry.clients, from, (endpoint, channel), data) else {
+        let Some(delivery) = protocol::deliver(
+            Instant::now(),
+            &entry.room,
+            &mut entry.clients,
+            from,
+            (endpoint, channel),
+            data,
+        ) else {
             return;
         };
         entry.send(delivery);
@@ -534,15 +563,20 @@ fn log(room: &Room, event: &RoomEvent) {
 }
 
 impl Entry {
+    /// Has sent what a client has missed; see [`protocol::replay`].
+    fn replay(&self, connection: ConnectionId, states: &[DataChannelReceiveState]) {
+        let missed = protocol::replay(Instant::now(), &self.room, &self.clients, connection, states);
+        missed.into_iter().for_each(|delivery| self.send(delivery));
+    }
+
     /// Has a data packet sent.
     fn send(&self, delivery: protocol::Delivery) {
         let sent = self.worker.run(move |router: &mut Router, now| {
-            let protocol::Delivery { frame, to } = &delivery;
-            for (endpoint, channel) in to {
-                if let Err(error) = router.send_data(now, *endpoint, *channel, DataKind::Binary, frame) {
+            delivery.each(|endpoint, channel, frame| {
+                if let Err(error) = router.send_data(now, endpoint, channel, DataKind::Binary, frame) {
                     tracing::debug!(?endpoint, ?error, "a data packet is lost");
                 }
-            }
+            });
         });
         if let Err(error) = sent {
             tracing::warn!(room = self.room.name(), %error, "a data packet is lost");

@@ -68,6 +68,8 @@ pub(super) struct Client {
     downlink: Option<Downlink>,
     pub(super) wishes: Wishes,
     pub(super) signals: Signals,
+    /// It wants all data tracks.
+    pub(super) auto_data: bool,
     roster: Roster,
     protocol: i32,
     features: Features,
@@ -108,6 +110,7 @@ impl Client {
             downlink: dual.then(Downlink::new),
             wishes: Wishes::new(settings.auto_subscribe, settings.adaptive_stream),
             signals: Signals::default(),
+            auto_data: settings.auto_subscribe_data_track.unwrap_or_default(),
             protocol: info.protocol,
             features,
             accident: None,
@@ -208,6 +211,9 @@ impl Client {
             Request::UpdateAudioTrack(update) => self.update_audio(room, update),
             Request::UpdateVideoTrack(update) => self.update_video(room, &update),
             Request::Answer(answer) => self.answer(room, &answer),
+            Request::PublishDataTrackRequest(request) => self.publish_data(room, request),
+            Request::UnpublishDataTrackRequest(request) => self.unpublish_data(room, request),
+            Request::UpdateDataSubscription(request) => self.choose_data(room, request),
             // The rest is not offered to clients.
             _ => {}
         }
@@ -223,6 +229,7 @@ impl Client {
             self.send(Response::RoomUpdate(proto::RoomUpdate { room }));
         }
         self.wishes.prune(room);
+        self.follow_data(room);
         let Some(me) = room.participant_of(self.connection) else {
             return;
         };
@@ -438,6 +445,9 @@ impl Client {
         }
         if let Some(update) = state.subscription {
             self.choose(room, update);
+        }
+        if let Some(update) = state.data_subscription {
+            self.choose_data(room, update);
         }
         let disabled = proto::UpdateTrackSettings {
             track_sids: state.track_sids_disabled,

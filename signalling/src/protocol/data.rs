@@ -4,11 +4,14 @@
 //! that a sender gives its reliable packets are kept; a packet that was there before is dropped.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use althing_media_core::config::EndpointId;
 use althing_media_core::{DataChannelConfig, DataChannelId};
 use prost::Message as _;
 
+use super::data_tracks;
+use super::replay::Recent;
 use super::session::Handle;
 use super::wire::proto;
 use crate::room::{Connection, ConnectionId, Room};
@@ -23,6 +26,7 @@ pub(crate) struct Channels {
     open: Vec<Open>,
     /// The number of the last reliable packet.
     last: u32,
+    recent: Recent,
 }
 
 /// What a channel is for.
@@ -32,6 +36,8 @@ pub(crate) enum Channel {
     Reliable,
     /// Packets that may be lost.
     Lossy,
+    /// Frames of data tracks.
+    Tracks,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,14 +50,37 @@ struct Open {
 /// A packet on its way.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    pub(crate) frame: Vec<u8>,
-    pub(crate) to: Vec<(EndpointId, DataChannelId)>,
+    pub(super) frame: Vec<u8>,
+    pub(super) to: Vec<To>,
+}
+
+/// One who gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct To {
+    pub(super) endpoint: EndpointId,
+    pub(super) channel: DataChannelId,
+    /// Of a data track: its number there.
+    pub(super) handle: Option<u16>,
+}
+
+/// Whom a packet is for: those who are named, or all when nobody is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Meant {
+    sids: Vec<String>,
+    identities: Vec<String>,
+}
+
+impl Meant {
+    pub(super) fn includes(&self, handle: &Handle) -> bool {
+        let all = self.sids.is_empty() && self.identities.is_empty();
+        all || self.sids.contains(&handle.sid.0) || self.identities.contains(&handle.identity)
+    }
 }
 
 impl Channels {
     /// A channel can be used. Others than ours mean nothing.
     pub(crate) fn open(&mut self, label: &str, endpoint: EndpointId, id: DataChannelId) {
-        if let Some(what) = Channel::ALL.into_iter().find(|what| what.label() == label)
+        if let Some(what) = Channel::named(label)
             && self.open.len() < MAX_CHANNELS
         {
             self.open.push(Open { what, endpoint, id });
@@ -68,6 +97,11 @@ impl Channels {
         self.last
     }
 
+    /// The last reliable packets.
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     /// What a channel is for.
     fn what(&self, endpoint: EndpointId, id: DataChannelId) -> Option<Channel> {
         let mut open = self.open.iter();
@@ -76,7 +110,7 @@ impl Channels {
     }
 
     /// Where something is sent to the client of this connection: on its first endpoint, on the newest channel.
-    fn way(&self, connection: Option<&Connection>, what: Channel) -> Option<(EndpointId, DataChannelId)> {
+    pub(super) fn way(&self, connection: Option<&Connection>, what: Channel) -> Option<(EndpointId, DataChannelId)> {
         let endpoint = connection?.endpoint()?;
         let mut open = self.open.iter().rev();
         let found = open.find(|one| (one.what, one.endpoint) == (what, endpoint))?;
@@ -86,13 +120,19 @@ impl Channels {
 
 impl Channel {
     /// All of them.
-    pub(super) const ALL: [Self; 2] = [Self::Reliable, Self::Lossy];
+    pub(super) const ALL: [Self; 3] = [Self::Reliable, Self::Lossy, Self::Tracks];
+
+    /// What a channel with this label is for; `None` when it is not one of ours.
+    pub(crate) fn named(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| what.label() == label)
+    }
 
     /// As channels of this sort are called.
     fn label(self) -> &'static str {
         match self {
             Self::Reliable => "_reliable",
             Self::Lossy => "_lossy",
+            Self::Tracks => "_data_track",
         }
     }
 
@@ -100,7 +140,7 @@ impl Channel {
     pub(super) fn config(self) -> DataChannelConfig {
         match self {
             Self::Reliable => DataChannelConfig::new(self.label()),
-            Self::Lossy => DataChannelConfig::lossy(self.label()),
+            Self::Lossy | Self::Tracks => DataChannelConfig::lossy(self.label()),
         }
     }
 }
@@ -108,6 +148,7 @@ impl Channel {
 /// What becomes of a message that has come on a channel; `None` when it is not for anybody.
 #[expect(deprecated, reason = "older clients read nothing else")]
 pub(crate) fn deliver(
+    now: Instant,
     room: &Room,
     clients: &mut HashMap<ConnectionId, Handle>,
     from: ConnectionId,
@@ -116,8 +157,11 @@ pub(crate) fn deliver(
 ) -> Option<Delivery> {
     use proto::data_packet::Value;
     let sender = room.participant_of(from)?;
+    let what = clients.get(&from)?.channels.what(endpoint, id)?;
+    if what == Channel::Tracks {
+        return data_tracks::relay(room, clients, from, data);
+    }
     let channels = &mut clients.get_mut(&from)?.channels;
-    let what = channels.what(endpoint, id)?;
     let reliable = what == Channel::Reliable;
     if !sender.profile.permissions.publish_data {
         return None;
@@ -134,30 +178,50 @@ pub(crate) fn deliver(
     packet.kind = i32::from(!reliable);
     packet.participant_sid.clone_from(&sender.sid.0);
     identity.clone_into(&mut packet.participant_identity);
-    let mut sids = Vec::new();
-    let mut identities = std::mem::take(&mut packet.destination_identities);
+    let mut meant = Meant {
+        sids: Vec::new(),
+        identities: std::mem::take(&mut packet.destination_identities),
+    };
     match &mut packet.value {
         Some(Value::User(user)) => {
             user.participant_sid.clone_from(&sender.sid.0);
             identity.clone_into(&mut user.participant_identity);
-            sids = std::mem::take(&mut user.destination_sids);
-            identities.append(&mut user.destination_identities);
+            meant.sids = std::mem::take(&mut user.destination_sids);
+            meant.identities.append(&mut user.destination_identities);
         }
         // Figures are for the server, and only the server says who speaks.
         Some(Value::Metrics(_) | Value::Speaker(_)) | None => return None,
         Some(_) => {}
     }
-    let all = sids.is_empty() && identities.is_empty();
-    let target = |(connection, handle): (&ConnectionId, &Handle)| {
-        let meant = all || sids.contains(&handle.sid.0) || identities.contains(&handle.identity);
-        let way = handle.channels.way(room.connection(*connection), what);
-        way.filter(|_| meant && *connection != from)
+    let frame = packet.encode_to_vec();
+    if reliable {
+        channels.recent.keep(now, packet.sequence, meant.clone(), &frame);
+    }
+    let to = recipients(room, clients, what, &meant, Some(from));
+    (!to.is_empty()).then_some(Delivery { frame, to })
+}
+
+/// All who are meant and can get it, but the sender.
+fn recipients(
+    room: &Room,
+    clients: &HashMap<ConnectionId, Handle>,
+    what: Channel,
+    meant: &Meant,
+    from: Option<ConnectionId>,
+) -> Vec<To> {
+    let to = |(connection, handle): (&ConnectionId, &Handle)| {
+        let meant = meant.includes(handle) && Some(*connection) != from;
+        let (endpoint, channel) = handle
+            .channels
+            .way(room.connection(*connection), what)
+            .filter(|_| meant)?;
+        Some(To {
+            endpoint,
+            channel,
+            handle: None,
+        })
     };
-    let to: Vec<_> = clients.iter().filter_map(target).collect();
-    (!to.is_empty()).then(|| Delivery {
-        frame: packet.encode_to_vec(),
-        to,
-    })
+    clients.iter().filter_map(to).collect()
 }
 
 /// A packet of the application's server.
@@ -181,14 +245,11 @@ pub(super) fn announce(
         })),
         ..Default::default()
     };
-    let (sids, identities) = (&request.destination_sids, &request.destination_identities);
-    let all = sids.is_empty() && identities.is_empty();
-    let target = |(connection, handle): (&ConnectionId, &Handle)| {
-        let meant = all || sids.contains(&handle.sid.0) || identities.contains(&handle.identity);
-        let way = handle.channels.way(room.connection(*connection), what);
-        way.filter(|_| meant)
+    let meant = Meant {
+        sids: request.destination_sids,
+        identities: request.destination_identities,
     };
-    let to: Vec<_> = clients.iter().filter_map(target).collect();
+    let to = recipients(room, clients, what, &meant, None);
     (!to.is_empty()).then(|| Delivery {
         frame: packet.encode_to_vec(),
         to,
@@ -197,12 +258,11 @@ pub(super) fn announce(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use proptest::prelude::*;
     use proto::data_packet::Value;
     use tokio::sync::mpsc;
 
+    use super::super::replay::replay;
     use super::*;
     use crate::room::{Permissions, Profile, RoomLimits};
 
@@ -253,9 +313,16 @@ mod tests {
         ) -> Option<(Vec<u64>, proto::DataPacket)> {
             let data = packet.encode_to_vec();
             let endpoint = self.room.connection(from).unwrap().endpoint().unwrap();
-            let delivery = deliver(&self.room, &mut self.clients, from, (endpoint, channel), &data)?;
-            assert!(delivery.to.iter().all(|(_, to)| *to == channel));
-            let mut to: Vec<u64> = delivery.to.iter().map(|(endpoint, _)| endpoint.0).collect();
+            let delivery = deliver(
+                Instant::now(),
+                &self.room,
+                &mut self.clients,
+                from,
+                (endpoint, channel),
+                &data,
+            )?;
+            assert!(delivery.to.iter().all(|to| to.channel == channel));
+            let mut to: Vec<u64> = delivery.to.iter().map(|to| to.endpoint.0).collect();
             to.sort_unstable();
             Some((to, proto::DataPacket::decode(delivery.frame.as_slice()).unwrap()))
         }
@@ -329,13 +396,48 @@ mod tests {
         assert!(stage.deliver(ghost, RELIABLE, &speaker).is_none());
     }
 
+    #[test]
+    fn who_comes_in_gets_what_was_sent_meanwhile() {
+        let mut stage = Stage::new();
+        let ada = stage.join("ada", 1, may());
+        let ben = stage.join("ben", 2, may());
+        stage.clients.get_mut(&ben).unwrap().channels = Channels::default();
+        for (sequence, to) in [(1, &[][..]), (2, &["cleo"]), (3, &["ben"])] {
+            assert!(
+                stage.deliver(ada, RELIABLE, &packet(sequence, to)).is_none(),
+                "nobody can get it yet"
+            );
+        }
+        stage.deliver(ada, LOSSY, &packet(0, &[]));
+        let late = stage.join("late", 3, may());
+        let missed = |stage: &Stage, who, seen: &[(&str, u32)]| -> Vec<u32> {
+            let state = |(sid, last_seq): &(&str, u32)| proto::DataChannelReceiveState {
+                publisher_sid: (*sid).to_owned(),
+                last_seq: *last_seq,
+            };
+            let states: Vec<_> = seen.iter().map(state).collect();
+            let missed = replay(Instant::now(), &stage.room, &stage.clients, who, &states);
+            let sequence = |one: &Delivery| proto::DataPacket::decode(one.frame.as_slice()).unwrap().sequence;
+            missed.iter().map(sequence).collect()
+        };
+        let none: [u32; 0] = [];
+        assert_eq!(missed(&stage, ben, &[]), none, "its channel is not open");
+        let channels = &mut stage.clients.get_mut(&ben).unwrap().channels;
+        channels.open("_reliable", EndpointId(2), RELIABLE);
+        assert_eq!(missed(&stage, ben, &[]), [1, 3]);
+        let sid = stage.clients[&ada].sid.0.clone();
+        assert_eq!(missed(&stage, ben, &[(&sid, 2)]), [3]);
+        assert_eq!(missed(&stage, late, &[]), none, "was not there yet");
+        assert_eq!(missed(&stage, ada, &[]), none, "its own");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_do_no_harm(data in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut stage = Stage::new();
             let ada = stage.join("ada", 1, may());
             stage.join("ben", 2, may());
-            let _ = deliver(&stage.room, &mut stage.clients, ada, (EndpointId(1), RELIABLE), &data);
+            let _ = deliver(Instant::now(), &stage.room, &mut stage.clients, ada, (EndpointId(1), RELIABLE), &data);
         }
     }
 }

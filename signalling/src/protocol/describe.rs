@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use althing_media_core::payload::{Codec, MediaKind};
 
+use super::data_tracks;
 use super::wire::proto;
 use crate::hub::unix_now;
 use crate::room::{Encryption, LayerSize, Participant, Permissions, Room, Source, Track, TrackDetails};
@@ -62,6 +63,7 @@ pub(super) fn participant(one: &Participant) -> proto::ParticipantInfo {
         version: one.version,
         joined_at: whole(joined.as_secs()),
         joined_at_ms: millis(joined),
+        data_tracks: one.data_tracks().map(data_tracks::info).collect(),
         client_protocol: one.features.protocol,
         capabilities: one.features.capabilities.clone(),
         ..Default::default()
@@ -76,6 +78,24 @@ pub(super) fn gone(sid: &str, identity: &str, version: u32) -> proto::Participan
         state: proto::participant_info::State::Disconnected as i32,
         version,
         ..Default::default()
+    }
+}
+
+/// How something is encrypted end to end.
+pub(super) fn encryption(encryption: Encryption) -> proto::encryption::Type {
+    match encryption {
+        Encryption::None => proto::encryption::Type::None,
+        Encryption::Gcm => proto::encryption::Type::Gcm,
+        Encryption::Custom => proto::encryption::Type::Custom,
+    }
+}
+
+/// Reads what [`encryption`] writes.
+pub(super) fn read_encryption(encryption: proto::encryption::Type) -> Encryption {
+    match encryption {
+        proto::encryption::Type::None => Encryption::None,
+        proto::encryption::Type::Gcm => Encryption::Gcm,
+        proto::encryption::Type::Custom => Encryption::Custom,
     }
 }
 
@@ -167,11 +187,7 @@ impl About<'_> {
             }],
             stereo: has(TfStereo),
             disable_red: true,
-            encryption: match details.encryption {
-                Encryption::None => proto::encryption::Type::None,
-                Encryption::Gcm => proto::encryption::Type::Gcm,
-                Encryption::Custom => proto::encryption::Type::Custom,
-            } as i32,
+            encryption: encryption(details.encryption) as i32,
             stream: stream.to_owned(),
             audio_features: details.audio_features.clone(),
             ..Default::default()

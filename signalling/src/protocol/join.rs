@@ -93,6 +93,7 @@ fn flat(query: &HashMap<String, String>) -> Result<proto::JoinRequest, Problem> 
         connection_settings: Some(proto::ConnectionSettings {
             auto_subscribe: flag("auto_subscribe", true),
             adaptive_stream: flag("adaptive_stream", false),
+            auto_subscribe_data_track: Some(flag("auto_subscribe_data_track", false)),
             ..Default::default()
         }),
         participant_attributes,

@@ -22,19 +22,22 @@
 //! | `media` | what an offer changes in the router |
 //! | `roster` | what it knows of the others |
 //! | `signals` | what it is told from moment to moment |
-//! | `data` | data packets |
+//! | `data`, `replay` | data packets, and those of the last moments |
+//! | `data_tracks` | data tracks |
 //! | `service`, `twirp` | the server API: what is done, and how it is asked for |
 //! | `describe` | the room in the words of the protocol |
 //! | `wire` | the messages |
 
 mod client;
 mod data;
+mod data_tracks;
 mod describe;
 mod door;
 mod downlink;
 mod join;
 mod media;
 mod publish;
+mod replay;
 mod roster;
 mod sections;
 mod service;
@@ -47,6 +50,8 @@ mod wishes;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use data::{Channels, Delivery, deliver};
+pub(crate) use data::{Channel, Channels, Delivery, deliver};
 pub(crate) use door::routes;
+pub(crate) use replay::replay;
 pub(crate) use session::{Command, Handle, MAX_COMMANDS};
+pub(crate) use wire::proto::DataChannelReceiveState;

@@ -8,7 +8,7 @@ use super::describe::{self, About};
 use super::media::Changed;
 use super::sections::Plan;
 use super::wire::{Response, proto};
-use crate::room::{Encryption, LayerSize, MAX_FEATURES, NewTrack, Room, Source, TrackDetails, TrackSid};
+use crate::room::{LayerSize, MAX_FEATURES, NewTrack, Room, Source, TrackDetails, TrackSid};
 use crate::sdp::Section;
 
 /// Tracks that one client may have announced and not yet sent.
@@ -192,11 +192,7 @@ fn details(request: &proto::AddTrackRequest) -> TrackDetails {
         width: request.width,
         height: request.height,
         layers: told.into_iter().map(size).collect(),
-        encryption: match request.encryption() {
-            proto::encryption::Type::None => Encryption::None,
-            proto::encryption::Type::Gcm => Encryption::Gcm,
-            proto::encryption::Type::Custom => Encryption::Custom,
-        },
+        encryption: describe::read_encryption(request.encryption()),
         audio_features: features,
         disable_red: request.disable_red,
     }

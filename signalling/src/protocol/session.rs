@@ -284,10 +284,7 @@ impl Session {
         self.taken += 1;
         match frame {
             Some(Ok(Message::Binary(frame))) => match wire::decode(&frame) {
-                Ok(Some(request)) => {
-                    let client = &mut self.client;
-                    self.hub.with_room(&self.room, |room| client.handle(room, request));
-                }
+                Ok(Some(request)) => self.handle(request),
                 Ok(None) => {}
                 Err(wire::Malformed) => {
                     tracing::info!(room = self.room, "a message is not readable");
@@ -300,6 +297,18 @@ impl Session {
         }
     }
 
+    fn handle(&mut self, request: wire::Request) {
+        let states = match &request {
+            wire::Request::SyncState(state) => state.datachannel_receive_states.clone(),
+            _ => Vec::new(),
+        };
+        let client = &mut self.client;
+        self.hub.with_room(&self.room, |room| client.handle(room, request));
+        if !states.is_empty() {
+            self.hub.replay(&self.room, self.client.connection, &states);
+        }
+    }
+
     fn command(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Attach(attached)) => {
@@ -308,12 +317,10 @@ impl Session {
                 self.heard = Instant::now();
                 let client = &mut self.client;
                 let last_message = self.hub.last_message(&self.room, client.connection);
-                self.hub.with_room(&self.room, |room| {
-                    client.resume(room, last_message);
-                    if let Some(state) = state {
-                        client.handle(room, wire::Request::SyncState(state));
-                    }
-                });
+                self.hub.with_room(&self.room, |room| client.resume(room, last_message));
+                if let Some(state) = state {
+                    self.handle(wire::Request::SyncState(state));
+                }
                 self.refresh();
             }
             Some(Command::Replaced) => {

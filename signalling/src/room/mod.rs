@@ -13,11 +13,13 @@
 //!
 //! | file | one idea |
 //! |---|---|
+//! | [`data`] | data tracks |
 //! | [`model`] | the room: who is there, who leaves |
 //! | [`outcome`] | effects and events |
 //! | [`participant`] | one participant and what belongs to them |
 //! | [`view`] | which track feeds which slot |
 
+pub mod data;
 pub mod model;
 pub mod outcome;
 pub mod participant;
@@ -26,6 +28,7 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
+pub use data::{DataTrack, DataTrackError, NewDataTrack};
 pub use model::{CONNECT_TIMEOUT, JoinError, NewTrack, Room, RoomLimits};
 pub use outcome::{Effect, RoomEvent};
 pub use participant::{

@@ -113,6 +113,8 @@ impl Room {
             tracks: Vec::new(),
             view: None,
             demand: BTreeMap::new(),
+            data_tracks: Vec::new(),
+            data_subscriptions: BTreeMap::new(),
             since: now,
             active_order: 0,
         };
@@ -246,11 +248,18 @@ impl Room {
 
     /// Changes what is told about a track of this connection.
     pub fn change_details(&mut self, id: ConnectionId, sid: &TrackSid, change: impl FnOnce(&mut TrackDetails)) {
-        self.change(id, |owner| {
-            let mut connections = owner.connections.iter_mut().filter(|one| one.id == id);
-            let mut tracks = connections.next().into_iter().flat_map(|one| &mut one.tracks);
-            if let Some(track) = tracks.find(|track| track.sid == *sid) {
+        self.change_connection(id, |own| {
+            if let Some(track) = own.tracks.iter_mut().find(|track| track.sid == *sid) {
                 change(&mut track.details);
+            }
+        });
+    }
+
+    /// Changes something of a connection that others can see.
+    pub(super) fn change_connection(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection)) {
+        self.change(id, |owner| {
+            if let Some(own) = owner.connections.iter_mut().find(|one| one.id == id) {
+                change(own);
             }
         });
     }
@@ -559,7 +568,7 @@ impl Room {
         self.events.pop_front()
     }
 
-    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+    pub(super) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.participants
             .iter_mut()
             .flat_map(|one| &mut one.connections)
@@ -664,7 +673,7 @@ impl Room {
     }
 
     /// Twelve letters and digits that do not show how many there were before: the steps of SplitMix64.
-    fn new_sid(&mut self, prefix: &str) -> String {
+    pub(super) fn new_sid(&mut self, prefix: &str) -> String {
         const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
         let mut mixed = self.seed.wrapping_add(self.next().wrapping_mul(0x9e37_79b9_7f4a_7c15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

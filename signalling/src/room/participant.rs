@@ -9,6 +9,7 @@ use althing_media_core::Rid;
 use althing_media_core::config::{EndpointId, TrackId};
 use althing_media_core::payload::MediaKind;
 
+use super::data::DataTrack;
 use super::view::View;
 use crate::sdp::CodecSpec;
 use crate::token::Claims;
@@ -166,6 +167,10 @@ pub struct Connection {
     pub tracks: Vec<Track>,
     /// What it watches.
     pub view: Option<View>,
+    /// The data tracks that it publishes.
+    pub data_tracks: Vec<DataTrack>,
+    /// The data tracks that it receives, and the numbers that stand for them in the packets to it.
+    pub data_subscriptions: BTreeMap<TrackSid, u16>,
     /// The best encodings that it has a use for, by track, when it says so.
     pub(super) demand: BTreeMap<TrackSid, u8>,
     pub(super) since: Instant,
