@@ -75,6 +75,7 @@ class Member {
     on('TrackUnsubscribed', (_, publication, one) => track(publication, one));
     on('ActiveSpeakersChanged', (speakers) => ({ speakers: speakers.map((one) => one.identity) }));
     on('DataReceived', (data, one, kind, topic) => ({ identity: one?.identity, text: new TextDecoder().decode(data), topic, reliable: kind === rtc.DataPacketKind.KIND_RELIABLE }));
+    on('DtmfReceived', (code, digit, { identity }) => ({ name: 'Dialled', identity, digit }));
     on('Reconnecting', () => ({}));
     on('Reconnected', () => ({}));
     on('Disconnected', (reason) => ({ reason }));
@@ -161,6 +162,10 @@ class Member {
 
   async say({ text, reliable = true, to = [], topic = '' }) {
     await this.room.localParticipant.publishData(new TextEncoder().encode(text), { reliable, destination_identities: to, topic });
+  }
+
+  async dial({ code, digit }) {
+    await this.room.localParticipant.publishDtmf(code, digit);
   }
 
   async write({ text, to }) {

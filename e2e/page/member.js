@@ -22,6 +22,7 @@ export class Member {
     note('ParticipantMetadataChanged', (before, one) => ({ identity: one.identity, metadata: one.metadata }));
     note('DataReceived', (payload, one, kind, topic) => ({ identity: one?.identity, text: new TextDecoder().decode(payload), topic, reliable: kind === 0 }));
     note('ConnectionQualityChanged', (quality, one) => ({ identity: one.identity, quality }));
+    note('SipDTMFReceived', ({ digit }, one) => ({ name: 'Dialled', identity: one?.identity, digit }));
     this.room.registerTextStreamHandler?.('chat', async (reader, { identity }) => {
       this.events.push({ name: 'Text', identity, text: await reader.readAll() });
     });
@@ -216,6 +217,10 @@ export class Member {
 
   async say({ text, reliable = true, to = [], topic }) {
     await this.room.localParticipant.publishData(new TextEncoder().encode(text), { reliable, destinationIdentities: to, topic });
+  }
+
+  async dial({ code, digit }) {
+    await this.room.localParticipant.publishDtmf(code, digit);
   }
 
   async write({ text, to }) {

@@ -87,6 +87,7 @@ class Member:
         room.on("active_speakers_changed", lambda all: self.note("ActiveSpeakersChanged", speakers=[one.identity for one in all]))
         room.on("data_received", self.data)
         room.on("data_track_published", lambda track: self.data_tracks.update({(track.publisher_identity, track.info.name): track}))
+        room.on("sip_dtmf_received", lambda dialled: self.note("Dialled", dialled.participant, digit=dialled.digit))
         room.on("reconnecting", lambda: self.note("Reconnecting"))
         room.on("reconnected", lambda: self.note("Reconnected"))
         room.on("disconnected", lambda reason: self.note("Disconnected", reason=reason))
@@ -206,6 +207,9 @@ class Member:
 
     async def say(self, text, reliable=True, to=(), topic=""):
         await self.room.local_participant.publish_data(text, reliable=reliable, destination_identities=list(to), topic=topic)
+
+    async def dial(self, code, digit):
+        await self.room.local_participant.publish_dtmf(code=code, digit=digit)
 
     async def write(self, text, to=()):
         await self.room.local_participant.send_text(text, topic="chat", destination_identities=list(to))

@@ -45,10 +45,12 @@ scenario('clients: each with each', { seconds: 150 }, async (t) => {
     await everybody[name].ask('say', { text: `lossy from ${name}`, reliable: false });
     await everybody[name].ask('write', { text: `chat of ${name} ${'x'.repeat(20_000)}` });
     await everybody[name].ask('file', { length: 40_000 });
+    await everybody[name].ask('dial', { code: 5, digit: '5' });
   }
   await all('data', async (who, other) => {
     await notes(who, 'DataReceived', (one) => one.identity === other && one.text === `reliable from ${other}` && one.topic === 'news' && one.reliable);
     await notes(who, 'DataReceived', (one) => one.identity === other && one.text === `lossy from ${other}` && !one.reliable);
+    await notes(who, 'Dialled', (one) => one.identity === other && one.digit === '5');
     await notes(who, 'Text', (one) => one.identity === other && one.text === `chat of ${other} ${'x'.repeat(20_000)}`);
     const sum = Array.from({ length: 40_000 }, (_, index) => index % 251).reduce((a, b) => a + b);
     await notes(who, 'File', (one) => one.identity === other && one.length === 40_000 && one.sum === sum);
@@ -56,8 +58,22 @@ scenario('clients: each with each', { seconds: 150 }, async (t) => {
   await all('calls', async (who, other, name) => {
     const answer = await who.ask('call', { to: other, payload: '[1,2,3]' });
     check(answer === `${name} 6`, `the call gave ${answer}`);
+    const refusal = await who.ask('call', { to: other, payload: '', method: 'nothing' }).then(() => '', (error) => error.message);
+    check(/not supported/.test(refusal), `an unknown method gave ${refusal}`);
   });
-  for (const name of names) await everybody[name].ask('leave');
+  const mutes = names.filter((name) => name !== 'node');
+  for (const name of mutes) await everybody[name].ask('mute', { source: 'microphone', muted: true });
+  await all('mutes', async (who, other) => {
+    if (!mutes.includes(other)) return;
+    await notes(who, 'TrackMuted', (one) => one.identity === other && one.source === 'microphone');
+    await until(`${other} is silent`, async () => {
+      const { tone, loud } = await who.ask('look', { identity: other, source: 'microphone' });
+      return tone === undefined || loud < 0.01;
+    }, 10_000, 200);
+  });
+  await everybody.chromium.ask('leave');
+  for (const name of names.slice(1)) await notes(everybody[name], 'ParticipantDisconnected', (one) => one.identity === 'chromium');
+  for (const name of names.slice(1)) await everybody[name].ask('leave');
   await until('the room is empty', async () => ((await server.room('hall')).participants ?? []).length === 0);
 });
 
@@ -79,10 +95,12 @@ for (const kind of ['python', 'node']) {
 }
 
 scenario('clients: encrypted end to end', { seconds: 120 }, async (t) => {
-  const server = await startServer(t);
-  const key = 'secret of three';
+  const server = await startOpenServer(t);
+  check(server, 'the machine has no network address');
+  const key = 'secret of four';
   const everybody = {
     chromium: await member(t, await openChromium(t), server, 'hall', 'chromium', { key }),
+    firefox: await member(t, await openFirefox(t), server, 'hall', 'firefox', { key }),
     python: await program(t, 'python', server, 'hall', 'python', { key }),
     node: await program(t, 'node', server, 'hall', 'node', { key }),
   };
@@ -123,7 +141,9 @@ scenario('clients: screens of browsers, and H.264', { seconds: 120 }, async (t) 
   for (const one of [ada, ben]) await shows(one, 'finn', undefined, { source: 'screen_share' });
   // This Firefox has no decoder for it: it is told so, and nothing else is disturbed.
   await ada.ask('picture', { colour: GREEN, codec: 'h264', simulcast: true, width: 640, height: 360 });
-  await shows(ben, 'ada', GREEN);
+  await shows(ben, 'ada', GREEN, { fits: ({ width }) => width === 640 });
+  await ben.ask('quality', { identity: 'ada', quality: 0 });
+  await shows(ben, 'ada', GREEN, { fits: ({ width }) => width === 320 });
   await ben.ask('picture', { colour: RED, codec: 'h264' });
   await shows(ada, 'ben', RED, { fits: ({ codec }) => codec === 'video/H264' });
   await notes(finn, 'TrackSubscriptionFailed', (one) => one.identity === 'ada');
