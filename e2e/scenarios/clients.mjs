@@ -78,6 +78,62 @@ scenario('clients: each with each', { seconds: 150 }, async (t) => {
 });
 
 for (const kind of ['python', 'node']) {
+  scenario(`clients: ${kind} shares a screen, is renamed, chooses, is muted, leaves`, { seconds: 90 }, async (t) => {
+    const server = await startServer(t);
+    const ada = await member(t, await openChromium(t), server, 'hall', 'ada', { grant: { canUpdateOwnMetadata: true } });
+    const ben = await program(t, kind, server, 'hall', 'ben', { name: 'Ben', metadata: 'first', grant: { canUpdateOwnMetadata: true } });
+    await notes(ada, 'ParticipantConnected', (one) => one.identity === 'ben');
+    const [seen] = await ada.roster();
+    check(seen.name === 'Ben' && seen.metadata === 'first', `ada sees ${JSON.stringify(seen)}`);
+    const described = async (who, identity, wanted) => until(`${identity} is described`, async () => {
+      const one = (await who.ask('roster')).find((one) => one.identity === identity);
+      return one?.name === wanted.name && one.metadata === wanted.metadata && Object.entries(wanted.attributes).every(([key, value]) => one.attributes[key] === value);
+    });
+    const said = { name: 'Benjamin', metadata: 'second', attributes: { hand: 'raised', place: 'left' } };
+    await ben.ask('describe', said);
+    await described(ada, 'ben', said);
+    await ada.ask('describe', said);
+    await described(ben, 'ada', said);
+    await ben.ask('describe', { attributes: { hand: '' } });
+    await until('the hand is down', async () => !(await ada.roster())[0].attributes.hand);
+
+    await ada.ask('picture', { colour: GREEN });
+    await ada.ask('sound', { tone: 600 });
+    await shows(ben, 'ada', GREEN);
+    await ben.ask('picture', { colour: RED });
+    await ben.ask('picture', { colour: BLUE, source: 'screen_share', fps: 5 });
+    await shows(ada, 'ben', RED);
+    await shows(ada, 'ben', BLUE, { source: 'screen_share' });
+    await ada.ask('picture', { colour: YELLOW, source: 'screen_share', fps: 5 });
+    await shows(ben, 'ada', YELLOW, { source: 'screen_share' });
+    await ben.ask('unpublish', { source: 'screen_share' });
+    await notes(ada, 'TrackUnpublished', (one) => one.source === 'screen_share');
+    // The section that was freed is used again.
+    await ben.ask('picture', { colour: GREEN, source: 'screen_share', fps: 5 });
+    await shows(ada, 'ben', GREEN, { source: 'screen_share' });
+
+    await ada.ask('mute', { source: 'camera', muted: true });
+    await notes(ben, 'TrackMuted', (one) => one.identity === 'ada' && one.source === 'camera');
+    await ada.ask('mute', { source: 'camera', muted: false });
+    await notes(ben, 'TrackUnmuted', (one) => one.identity === 'ada' && one.source === 'camera');
+    await shows(ben, 'ada', GREEN);
+    if (kind === 'python') {
+      await ben.ask('sound', { tone: 900 });
+      await plays(ada, 'ben', 900);
+      await ben.ask('mute', { source: 'microphone', muted: true });
+      await notes(ada, 'TrackMuted', (one) => one.identity === 'ben' && one.source === 'microphone');
+      await ben.ask('mute', { source: 'microphone', muted: false });
+      await notes(ada, 'TrackUnmuted', (one) => one.identity === 'ben' && one.source === 'microphone');
+      await plays(ada, 'ben', 900);
+    }
+    await ben.ask('subscribe', { identity: 'ada', source: 'camera', wanted: false });
+    await notes(ben, 'TrackUnsubscribed', (one) => one.source === 'camera');
+    await ben.ask('subscribe', { identity: 'ada', source: 'camera', wanted: true });
+    await shows(ben, 'ada', GREEN);
+    await ben.ask('leave');
+    await until('ada is alone', async () => (await ada.roster()).length === 0);
+  });
+
   scenario(`clients: ${kind} sends no more encodings than somebody wants`, { seconds: 90, beside: true }, async (t) => {
     const server = await startServer(t);
     const ben = await program(t, kind, server, 'hall', 'ben', { options: { dynacast: true } });
@@ -91,6 +147,34 @@ for (const kind of ['python', 'node']) {
     await until('only the lowest is sent', async () => (await active()) === 'q', 20_000, 250);
     await ada.ask('quality', { identity: 'ben', quality: 2 });
     await shows(ada, 'ben', BLUE, { fits: ({ width }) => width === 960 });
+  });
+
+  scenario(`clients: ${kind} and accidents`, { seconds: 120, beside: true }, async (t) => {
+    const server = await startServer(t);
+    const ada = await member(t, await openChromium(t), server, 'hall', 'ada');
+    await ada.ask('picture', { colour: RED });
+    const ben = await program(t, kind, server, 'hall', 'ben');
+    await ben.ask('picture', { colour: BLUE });
+    await shows(ada, 'ben', BLUE);
+    await shows(ben, 'ada', RED);
+    for (const scenario of ['signal-reconnect', 'disconnect-signal-on-resume', 'migration', 'full-reconnect', 'node-failure']) {
+      const start = performance.now();
+      const count = (await ben.ask('events', { name: 'Reconnected' })).length;
+      await ben.ask('simulate', { scenario });
+      await until(`${scenario}: reconnected`, async () => (await ben.ask('events', { name: 'Reconnected' })).length > count, 30_000);
+      t.measured(`${scenario} ms`, Math.round(performance.now() - start));
+      await shows(ada, 'ben', BLUE);
+      await shows(ben, 'ada', RED);
+      await ben.ask('say', { text: scenario });
+      await notes(ada, 'DataReceived', (one) => one.identity === 'ben' && one.text === scenario);
+      const answer = await ada.ask('call', { to: 'ben', payload: '[4,5]' });
+      check(answer === 'ada 9', `the call gave ${answer}`);
+    }
+    await ben.ask('simulate', { scenario: 'speaker' });
+    await notes(ada, 'ActiveSpeakersChanged', (one) => one.speakers.includes('ben'));
+    await ben.ask('simulate', { scenario: 'server-leave' });
+    await notes(ben, 'Disconnected');
+    await until('ada is alone', async () => (await ada.roster()).length === 0);
   });
 }
 

@@ -115,7 +115,7 @@ scenario('sdk: nobody sends what nobody wants', { seconds: 120, beside: true }, 
   await until('the picture comes back', async () => (await ben.inbound('ada')).frames > before + 10);
 });
 
-scenario('sdk: accidents', { seconds: 240, beside: true }, async (t) => {
+scenario('sdk: accidents', { seconds: 300, beside: true }, async (t) => {
   const server = await startServer(t);
   const browser = await openChromium(t);
   const ada = await member(t, browser, server, 'hall', 'ada');
@@ -134,21 +134,37 @@ scenario('sdk: accidents', { seconds: 240, beside: true }, async (t) => {
       }, 20_000, 200);
     }
   };
-  for (const scenario of ['signal-reconnect', 'resume-reconnect', 'full-reconnect', 'disconnect-signal-on-resume', 'disconnect-signal-on-resume-no-messages', 'leave-full-reconnect']) {
+  // After the first ones the client itself or the server says that it must come back; the last ones change nothing.
+  const accidents = ['signal-reconnect', 'resume-reconnect', 'full-reconnect', 'disconnect-signal-on-resume', 'disconnect-signal-on-resume-no-messages',
+    'leave-full-reconnect', 'node-failure', 'migration', 'force-tcp', 'force-tls'];
+  for (const scenario of accidents) {
     const start = performance.now();
     const count = (await ada.events('Reconnected')).length;
-    await ada.run((scenario) => me.room.simulateScenario(scenario), scenario);
+    await ada.ask('simulate', { scenario });
     await until(`${scenario}: reconnected`, async () => (await ada.events('Reconnected')).length > count, 30_000);
-    t.measured(`${scenario} ms`, Math.round(performance.now() - start));
+    const back = Math.round(performance.now() - start);
     await goesOn(scenario);
+    t.measured(scenario, `${back} ms, pictures ${Math.round(performance.now() - start)} ms`);
     check((await ada.events('Disconnected')).length === 0, `${scenario}: disconnected`);
+    // The client says that it is back, and takes what happens in the next two seconds for a failure to come back.
+    await until('the client is at rest', () => ada.run(() => !me.room.engine.attemptingReconnect));
   }
+  const fresh = (await ada.events('Reconnecting')).length;
+  await ada.run(() => me.room.simulateScenario('subscriber-bandwidth', 100_000));
+  await ada.ask('simulate', { scenario: 'speaker' });
+  await until('ada is said to speak', async () => (await ben.events('ActiveSpeakersChanged')).some((one) => one.speakers.includes('ada')), 5_000);
+  await until('ada is silent again', async () => !(await ben.events('ActiveSpeakersChanged')).at(-1).speakers.includes('ada'), 10_000);
+  await goesOn('speaker');
+  check((await ada.events('Reconnecting')).length === fresh, 'reconnects without need');
   // Who comes with the same name takes the place of the one who was there.
   const twin = await member(t, browser, server, 'hall', 'ada');
   await until('the first one is sent away', async () => (await ada.events('Disconnected')).length === 1);
   check((await ada.events('Disconnected'))[0].reason === 2, 'not for the duplicate identity');
   await twin.run(() => me.publish());
   await ben.sees('ada');
+  await twin.ask('simulate', { scenario: 'server-leave' });
+  await until('the server sends ada away', async () => (await twin.events('Disconnected')).some((one) => one.reason === 3));
+  await until('ben is alone', async () => (await ben.roster()).length === 0);
 });
 
 scenario('sdk: the server API', { seconds: 120 }, async (t) => {

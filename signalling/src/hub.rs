@@ -353,6 +353,7 @@ impl Hub {
                 .iter()
                 .filter_map(|(track, loudness)| Some((*track, speech(loudness)?)));
             let heard = heard.collect();
+            let now = Instant::now();
             let mut state = self.lock();
             let names: Vec<String> = state
                 .rooms
@@ -362,7 +363,7 @@ impl Hub {
                 .collect();
             for name in names {
                 if let Some(entry) = state.rooms.get_mut(&name) {
-                    entry.room.hear(&heard);
+                    entry.room.hear(now, &heard);
                 }
                 state.settle(&name);
             }

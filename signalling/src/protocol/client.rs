@@ -2,7 +2,7 @@
 //! out. Without sockets and without waiting; whoever runs it carries out its [`Step`]s in order.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use althing_media_core::config::{EndpointId, SubscriptionId};
 use althing_media_core::transport::{Candidate, LocalDescription};
@@ -31,6 +31,9 @@ const CONFIRMS: i32 = 15;
 /// Longest name, and most bytes of metadata and of all attributes.
 const MAX_NAME: usize = 256;
 const MAX_METADATA: usize = 64 * 1024;
+
+/// Longest time that a client may pretend to speak.
+const MAX_PRETENCE: Duration = Duration::from_secs(60);
 
 /// Participants that an audience may name.
 const MAX_ADMISSIONS: usize = 1024;
@@ -201,7 +204,7 @@ impl Client {
                 room.set_audience(self.connection, audience(permission));
             }
             Request::SyncState(state) => self.sync_state(room, state),
-            Request::Simulate(scenario) => self.simulate(scenario.scenario),
+            Request::Simulate(scenario) => self.simulate(room, scenario.scenario),
             Request::Ping(_) => self.send(Response::Pong(describe::millis(crate::hub::unix_now()))),
             Request::PingReq(ping) => self.send(Response::PongResp(proto::Pong {
                 last_ping_timestamp: ping.timestamp,
@@ -458,7 +461,7 @@ impl Client {
     }
 
     /// Accidents on demand, for tests of clients.
-    fn simulate(&mut self, scenario: Option<proto::simulate_scenario::Scenario>) {
+    fn simulate(&mut self, room: &mut Room, scenario: Option<proto::simulate_scenario::Scenario>) {
         use proto::leave_request::Action;
         use proto::simulate_scenario::Scenario;
         match scenario {
@@ -467,6 +470,18 @@ impl Client {
             }
             Some(Scenario::NodeFailure(_) | Scenario::LeaveRequestFullReconnect(_)) => {
                 self.dismiss(proto::DisconnectReason::StateMismatch, Action::Reconnect);
+            }
+            // Nothing moves: the client comes back to where it is.
+            Some(Scenario::Migration(_)) => {
+                self.send(Response::Leave(leave(
+                    proto::DisconnectReason::Migration,
+                    Action::Resume,
+                )));
+                self.steps.push_back(Step::Lose);
+            }
+            Some(Scenario::SpeakerUpdate(seconds)) => {
+                let time = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+                room.pretend_to_speak(self.connection, Instant::now() + time.min(MAX_PRETENCE));
             }
             Some(Scenario::DisconnectSignalOnResume(_)) => self.accident = Some(true),
             Some(Scenario::DisconnectSignalOnResumeNoMessages(_)) => self.accident = Some(false),
@@ -504,6 +519,9 @@ impl Client {
                     }
                 }
             });
+            // Before the confirmation: some clients send all that they know of themselves with the next change.
+            let changed = self.roster.update_own(room);
+            changed.into_iter().for_each(|update| self.send(update));
         }
         if reason != Reason::Ok || self.protocol >= CONFIRMS {
             let request_id = update.request_id;

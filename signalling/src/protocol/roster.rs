@@ -83,6 +83,18 @@ impl Roster {
         changes.chunks(PAGE).map(message).collect()
     }
 
+    /// What has changed of the client itself.
+    pub(super) fn update_own(&mut self, room: &Room) -> Option<Response> {
+        let own = room.participants().iter().find(|one| one.sid == self.own)?;
+        let known = self.known.get(&own.sid);
+        if known.is_some_and(|known| !known.stale && known.version == own.version) {
+            return None;
+        }
+        self.known.extend([Known::of(own)]);
+        let participants = vec![describe::participant(own)];
+        Some(Response::Update(proto::ParticipantUpdate { participants }))
+    }
+
     /// The client itself, and all who are not hidden.
     fn visible<'a>(&self, room: &'a Room) -> impl Iterator<Item = &'a Participant> + use<'a> {
         let own = self.own.clone();

@@ -20,6 +20,9 @@ use crate::sdp::CodecSpec;
 /// A connection that is not active by then is closed: browsers need less than two seconds, and give up after fifteen.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How loudly somebody speaks who only pretends to.
+const PRETENDED: u8 = 7;
+
 /// Events that wait for the caller; a caller that never polls loses the oldest.
 const MAX_EVENTS: usize = 4096;
 
@@ -150,6 +153,7 @@ impl Room {
                 audience: Audience::default(),
                 features: Features::default(),
                 speaking: 0,
+                pretends_to_speak: None,
                 quality: None,
             });
             self.tell(RoomEvent::ParticipantJoined(sid));
@@ -277,15 +281,26 @@ impl Room {
         self.change(id, |owner| owner.features = features);
     }
 
+    /// Their owner is said to speak until then, whatever is heard: programs can be tested with it.
+    pub fn pretend_to_speak(&mut self, id: ConnectionId, until: Instant) {
+        if let Some(owner) = self
+            .position(id)
+            .and_then(|(owner, _)| self.participants.get_mut(owner))
+        {
+            owner.pretends_to_speak = Some(until);
+        }
+    }
+
     /// Tracks are this loud, in eighths of full scale; those that are not named are silent.
-    pub fn hear(&mut self, heard: &HashMap<TrackId, u8>) {
+    pub fn hear(&mut self, now: Instant, heard: &HashMap<TrackId, u8>) {
         let mut changed = false;
         for one in &mut self.participants {
             let tracks = one.connections.iter().flat_map(|one| &one.tracks);
             let levels = tracks
                 .filter(|track| !track.muted)
                 .filter_map(|track| heard.get(&track.id));
-            let level = levels.copied().max().unwrap_or_default();
+            let pretended = one.pretends_to_speak.filter(|until| now < *until).map(|_| PRETENDED);
+            let level = levels.copied().chain(pretended).max().unwrap_or_default();
             changed |= std::mem::replace(&mut one.speaking, level) != level;
         }
         if changed {

@@ -91,6 +91,8 @@ pub struct Participant {
     pub features: Features,
     /// How loudly they speak, in eighths of full scale; 0 when they do not.
     pub speaking: u8,
+    /// Said to speak until then.
+    pub pretends_to_speak: Option<Instant>,
     /// How good their connection is, when it was measured.
     pub quality: Option<Quality>,
 }

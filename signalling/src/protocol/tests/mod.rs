@@ -1,5 +1,6 @@
 //! Clients as tables of requests and of what they are told; the router is played by numbers.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -601,18 +602,20 @@ fn metadata_is_told_to_all() {
         attributes: [("hand".to_owned(), String::new())].into(),
         request_id: 3,
     };
-    let told = stage.ask(&mut ada, Request::UpdateMetadata(update));
-    assert!(matches!(&told[0], Response::RequestResponse(one) if one.reason == 0 && one.request_id == 3));
-    for client in [&mut ada, &mut ben] {
-        let told = stage.sync(client);
-        let info = updated(&told)
-            .into_iter()
-            .find(|one| one.identity == "ada")
-            .unwrap()
-            .clone();
+    let own = stage.ask(&mut ada, Request::UpdateMetadata(update));
+    // The client knows its own change when it is confirmed: it may send it back with the next one.
+    assert!(matches!(&own[1], Response::RequestResponse(one) if one.reason == 0 && one.request_id == 3));
+    let others = stage.sync(&mut ben);
+    for told in [&own[..1], &others] {
+        let told = updated(told);
+        let info = told.iter().find(|one| one.identity == "ada").unwrap();
         assert_eq!((info.name.as_str(), info.metadata.as_str()), ("Ada", "more"));
         assert!(info.attributes.is_empty());
     }
+    assert!(
+        updated(&stage.sync(&mut ada)).iter().all(|one| one.identity != "ada"),
+        "told twice"
+    );
 }
 
 #[test]
@@ -741,15 +744,50 @@ fn speakers_are_told_once_and_when_they_stop() {
         (Some(4), true, None),
     ] {
         stage.room.mute(&track.sid, muted);
-        stage
-            .room
-            .hear(&level.into_iter().map(|level| (track.id, level)).collect());
+        stage.room.hear(
+            Instant::now(),
+            &level.into_iter().map(|level| (track.id, level)).collect(),
+        );
         let told = stage.sync(&mut ben);
         let expected: Vec<(String, bool)> = expected.into_iter().map(|active| (ada.sid.0.clone(), active)).collect();
         assert_eq!(speakers(&told), expected, "{level:?} {muted}");
         assert!(muted || updated(&told).is_empty());
     }
     assert_eq!(stage.room.revision(), revision + 1, "only the mute lasts");
+    // Whose program asks for it is said to speak for a while.
+    let speak = proto::simulate_scenario::Scenario::SpeakerUpdate(3);
+    stage.ask(
+        &mut ada,
+        Request::Simulate(proto::SimulateScenario { scenario: Some(speak) }),
+    );
+    let start = Instant::now();
+    for (after, expected) in [(0, Some(true)), (2, None), (4, Some(false))] {
+        stage.room.hear(start + Duration::from_secs(after), &HashMap::new());
+        let told = stage.sync(&mut ben);
+        let expected: Vec<(String, bool)> = expected.into_iter().map(|active| (ada.sid.0.clone(), active)).collect();
+        assert_eq!(speakers(&told), expected, "after {after} s");
+    }
+}
+
+#[test]
+fn a_client_that_migrates_comes_back_to_the_same_place() {
+    let mut stage = Stage::new();
+    let (mut ada, _) = stage.join("ada");
+    let migration = proto::simulate_scenario::Scenario::Migration(true);
+    ada.handle(
+        &mut stage.room,
+        Request::Simulate(proto::SimulateScenario {
+            scenario: Some(migration),
+        }),
+    );
+    let Some(Step::Send(told)) = ada.poll() else {
+        panic!("told nothing");
+    };
+    assert!(matches!(*told, Response::Leave(leave) if leave.action == proto::leave_request::Action::Resume as i32));
+    assert!(matches!(ada.poll(), Some(Step::Lose)), "the WebSocket goes on");
+    assert!(ada.poll().is_none(), "the connection ends");
+    ada.resume(&mut stage.room, 0);
+    assert!(matches!(stage.run(&mut ada)[0], Response::Reconnect(_)));
 }
 
 #[test]
