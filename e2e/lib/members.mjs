@@ -52,7 +52,7 @@ export async function program(t, kind, server, room, identity, { options = {}, g
 }
 
 /** Waits until a member of any kind sees a new picture from somebody, of that colour if one is given. */
-export async function shows(who, identity, colour, { source = 'camera', ms = 20_000, fits = () => true } = {}) {
+export async function shows(who, identity, colour, { source = 'camera', ms = 30_000, fits = () => true } = {}) {
   let last;
   const before = (await who.ask('look', { identity, source })).frames;
   const found = until(`a picture of ${identity}`, async () => {
@@ -66,11 +66,11 @@ export async function shows(who, identity, colour, { source = 'camera', ms = 20_
 }
 
 /** Waits until a member of any kind hears that tone from somebody, in Hz; where the tone is not known, anything loud. */
-export async function plays(who, identity, tone, { ms = 20_000 } = {}) {
+export async function plays(who, identity, tone, { ms = 30_000 } = {}) {
   let last;
   const found = until(`the sound of ${identity}`, async () => {
     last = await who.ask('look', { identity, source: 'microphone' });
-    return last.frames > 0 && last.loud > 0.02 && (last.tone === undefined || Math.abs(last.tone - tone) < 20) && last;
+    return last.frames > 0 && last.loud > 0.005 && (last.tone === undefined || Math.abs(last.tone - tone) < 20) && last;
   }, ms, 200);
   return found.catch((error) => {
     throw new Error(`${error.message}: ${JSON.stringify(last)} instead of ${tone} Hz`);
@@ -78,5 +78,5 @@ export async function plays(who, identity, tone, { ms = 20_000 } = {}) {
 }
 
 /** Waits until a member of any kind has noted something. */
-export const notes = (who, name, fits = () => true, ms = 15_000) =>
+export const notes = (who, name, fits = () => true, ms = 30_000) =>
   until(`${name} ${fits}`, async () => (await who.ask('events', { name })).find(fits), ms, 100);

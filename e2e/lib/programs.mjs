@@ -61,7 +61,7 @@ export function converse(t, program, args) {
   follow(child.stderr, (line) => t.note(`${args[0].split('/').pop()}: ${line}`));
   t.defer(async () => {
     child.stdin.end();
-    const kill = setTimeout(() => child.kill('SIGKILL'), 2000);
+    const kill = setTimeout(() => child.kill('SIGKILL'), 3000);
     await done;
     clearTimeout(kill);
   });

@@ -29,12 +29,21 @@ class Heard {
     for (const sample of data) this.samples[this.at++ % RATE] = sample;
   }
 
-  /** The tone is found by its crossings of zero. */
+  /** The tone is the strongest of the frequencies that are tried. */
   read() {
     if (this.at < RATE) return { frames: this.frames, loud: 0, tone: 0 };
-    const power = this.samples.reduce((sum, sample) => sum + (sample / 32768) ** 2, 0) / RATE;
-    const crossings = this.samples.filter((sample, index) => index > 0 && sample >= 0 && this.samples[index - 1] < 0).length;
-    return { frames: this.frames, loud: Math.sqrt(power), tone: crossings };
+    const wave = Float64Array.from(this.samples, (_, index) => this.samples[(this.at + index) % RATE] / 32768);
+    const loud = Math.sqrt(wave.reduce((sum, sample) => sum + sample ** 2, 0) / RATE);
+    const strength = (tone) => {
+      const [step, sum] = [(2 * Math.PI * tone) / RATE, [0, 0]];
+      for (let index = 0; index < RATE; index += 4) {
+        sum[0] += wave[index] * Math.cos(step * index);
+        sum[1] += wave[index] * Math.sin(step * index);
+      }
+      return Math.hypot(...sum);
+    };
+    const tones = Array.from({ length: 32 }, (_, index) => 450 + 25 * index);
+    return { frames: this.frames, loud, tone: tones.reduce((best, tone) => (strength(tone) > strength(best) ? tone : best)) };
   }
 }
 
@@ -124,10 +133,11 @@ class Member {
   }
 
   async sound({ tone }) {
-    const audio = new rtc.AudioSource(RATE, 1, 200);
+    // So much ahead that a busy machine does not tear it.
+    const audio = new rtc.AudioSource(RATE, 1, 1000);
     let going = true;
     const play = async () => {
-      const size = RATE / 50;
+      const size = RATE / 10;
       for (let at = 0; going; at = (at + size) % RATE) {
         const wave = Int16Array.from({ length: size }, (_, index) => 8000 * Math.sin((2 * Math.PI * tone * (at + index)) / RATE));
         await audio.captureFrame(new rtc.AudioFrame(wave, RATE, 1, size));
@@ -213,5 +223,5 @@ for await (const line of createInterface({ input: process.stdin })) {
   const tell = (told) => process.stdout.write(`${JSON.stringify({ id, ...told })}\n`);
   Promise.resolve().then(() => member[op](rest)).then((value) => tell({ value }), (error) => tell({ error: `${error.name}: ${error.message}` }));
 }
-await sleep(0);
+if (member.room.isConnected) await Promise.race([member.leave(), sleep(1000)]);
 process.exit(0);

@@ -6,6 +6,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 
@@ -167,10 +168,11 @@ class Member:
         self.publications[source] = await self.room.local_participant.publish_track(track, options), painting
 
     async def sound(self, tone):
-        audio = rtc.AudioSource(RATE, 1, queue_size_ms=200)
+        # So much ahead that a busy machine does not tear it.
+        audio = rtc.AudioSource(RATE, 1, queue_size_ms=1000)
 
         async def play():
-            size, at = RATE // 50, 0
+            size, at = RATE // 10, 0
             while True:
                 wave = 8000 * numpy.sin(2 * numpy.pi * tone * numpy.arange(at, at + size) / RATE)
                 at = (at + size) % RATE
@@ -296,6 +298,10 @@ async def main():
 
     while line := await reader.readline():
         member.spawn(answer(line))
+    if member.room.isconnected():
+        await asyncio.wait_for(member.leave(), 1)
+    # Without taking the threads of the SDK down one by one.
+    os._exit(0)
 
 
 asyncio.run(main())

@@ -13,7 +13,7 @@ const YELLOW = [200, 200, 30];
 /** Each with its colour and its tone; Firefox has a tone of its own. */
 const LOOKS = { chromium: [RED, 600], firefox: [GREEN, 1000], python: [BLUE, 700], node: [YELLOW, 800] };
 
-scenario('clients: each with each', { seconds: 150 }, async (t) => {
+scenario('clients: each with each', { seconds: 240 }, async (t) => {
   // Firefox does not always use the loopback address.
   const server = await startOpenServer(t);
   check(server, 'the machine has no network address');
@@ -78,7 +78,7 @@ scenario('clients: each with each', { seconds: 150 }, async (t) => {
 });
 
 for (const kind of ['python', 'node']) {
-  scenario(`clients: ${kind} shares a screen, is renamed, chooses, is muted, leaves`, { seconds: 90 }, async (t) => {
+  scenario(`clients: ${kind} shares a screen, is renamed, chooses, is muted, leaves`, { seconds: 180 }, async (t) => {
     const server = await startServer(t);
     const ada = await member(t, await openChromium(t), server, 'hall', 'ada', { grant: { canUpdateOwnMetadata: true } });
     const ben = await program(t, kind, server, 'hall', 'ben', { name: 'Ben', metadata: 'first', grant: { canUpdateOwnMetadata: true } });
@@ -134,7 +134,7 @@ for (const kind of ['python', 'node']) {
     await until('ada is alone', async () => (await ada.roster()).length === 0);
   });
 
-  scenario(`clients: ${kind} sends no more encodings than somebody wants`, { seconds: 90, beside: true }, async (t) => {
+  scenario(`clients: ${kind} sends no more encodings than somebody wants`, { seconds: 180, beside: true }, async (t) => {
     const server = await startServer(t);
     const ben = await program(t, kind, server, 'hall', 'ben', { options: { dynacast: true } });
     await ben.ask('picture', { colour: BLUE, width: 960, height: 540, simulcast: true });
@@ -149,7 +149,7 @@ for (const kind of ['python', 'node']) {
     await shows(ada, 'ben', BLUE, { fits: ({ width }) => width === 960 });
   });
 
-  scenario(`clients: ${kind} and accidents`, { seconds: 120, beside: true }, async (t) => {
+  scenario(`clients: ${kind} and accidents`, { seconds: 240, beside: true }, async (t) => {
     const server = await startServer(t);
     const ada = await member(t, await openChromium(t), server, 'hall', 'ada');
     await ada.ask('picture', { colour: RED });
@@ -178,7 +178,7 @@ for (const kind of ['python', 'node']) {
   });
 }
 
-scenario('clients: encrypted end to end', { seconds: 120 }, async (t) => {
+scenario('clients: encrypted end to end', { seconds: 240 }, async (t) => {
   const server = await startOpenServer(t);
   check(server, 'the machine has no network address');
   const key = 'secret of four';
@@ -213,7 +213,7 @@ scenario('clients: encrypted end to end', { seconds: 120 }, async (t) => {
   check(!(await eve.ask('events')).some((one) => one.text === 'in private'), 'eve reads');
 });
 
-scenario('clients: screens of browsers, and H.264', { seconds: 120 }, async (t) => {
+scenario('clients: screens of browsers, and H.264', { seconds: 180 }, async (t) => {
   const server = await startOpenServer(t);
   check(server, 'the machine has no network address');
   const ada = await member(t, await openChromium(t), server, 'hall', 'ada');
