@@ -2,6 +2,7 @@
 
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
 import { member, notes, plays, program, shows } from '../lib/members.mjs';
+import { older } from '../lib/older.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
 import { startOpenServer, startServer } from '../lib/server.mjs';
 
@@ -77,11 +78,14 @@ scenario('clients: each with each', { seconds: 240 }, async (t) => {
   await until('the room is empty', async () => ((await server.room('hall')).participants ?? []).length === 0);
 });
 
-for (const kind of ['python', 'node']) {
-  scenario(`clients: ${kind} shares a screen, is renamed, chooses, is muted, leaves`, { seconds: 180 }, async (t) => {
+/** The SDKs without a browser, in both forms of the protocol: with one connection, and with two where the newer form is not served. */
+const FORMS = ['python', 'node'].flatMap((kind) => [[kind, kind, (t, server) => server], [kind, `${kind} on two connections`, older]]);
+
+for (const [kind, name, form] of FORMS) {
+  scenario(`clients: ${name} shares a screen, is renamed, chooses, is muted, leaves`, { seconds: 180 }, async (t) => {
     const server = await startServer(t);
     const ada = await member(t, await openChromium(t), server, 'hall', 'ada', { grant: { canUpdateOwnMetadata: true } });
-    const ben = await program(t, kind, server, 'hall', 'ben', { name: 'Ben', metadata: 'first', grant: { canUpdateOwnMetadata: true } });
+    const ben = await program(t, kind, await form(t, server), 'hall', 'ben', { name: 'Ben', metadata: 'first', grant: { canUpdateOwnMetadata: true } });
     await notes(ada, 'ParticipantConnected', (one) => one.identity === 'ben');
     const [seen] = await ada.roster();
     check(seen.name === 'Ben' && seen.metadata === 'first', `ada sees ${JSON.stringify(seen)}`);
@@ -134,9 +138,9 @@ for (const kind of ['python', 'node']) {
     await until('ada is alone', async () => (await ada.roster()).length === 0);
   });
 
-  scenario(`clients: ${kind} sends no more encodings than somebody wants`, { seconds: 180, beside: true }, async (t) => {
+  scenario(`clients: ${name} sends no more encodings than somebody wants`, { seconds: 180, beside: true }, async (t) => {
     const server = await startServer(t);
-    const ben = await program(t, kind, server, 'hall', 'ben', { options: { dynacast: true } });
+    const ben = await program(t, kind, await form(t, server), 'hall', 'ben', { options: { dynacast: true } });
     await ben.ask('picture', { colour: BLUE, width: 960, height: 540, simulcast: true });
     const active = async () => (await ben.ask('encodings')).filter((one) => one.active).map((one) => one.rid).sort().join('');
     const ada = await member(t, await openChromium(t), server, 'hall', 'ada');
@@ -149,11 +153,11 @@ for (const kind of ['python', 'node']) {
     await shows(ada, 'ben', BLUE, { fits: ({ width }) => width === 960 });
   });
 
-  scenario(`clients: ${kind} and accidents`, { seconds: 240, beside: true }, async (t) => {
+  scenario(`clients: ${name} and accidents`, { seconds: 240, beside: true }, async (t) => {
     const server = await startServer(t);
     const ada = await member(t, await openChromium(t), server, 'hall', 'ada');
     await ada.ask('picture', { colour: RED });
-    const ben = await program(t, kind, server, 'hall', 'ben');
+    const ben = await program(t, kind, await form(t, server), 'hall', 'ben');
     await ben.ask('picture', { colour: BLUE });
     await shows(ada, 'ben', BLUE);
     await shows(ben, 'ada', RED);
