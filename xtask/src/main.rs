@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask test | e2e | bench | fuzz | setup | vendor`.
+//! The project's commands: `cargo xtask test | e2e | bench | cost | fuzz | setup | vendor`.
 //!
 //! What CI does is what a person runs by hand: `cargo xtask test`, or one part of it with `--only STEP`.
 
@@ -8,6 +8,7 @@
     reason = "talking to the person at the terminal is this program's job"
 )]
 
+mod cost;
 mod fuzz;
 mod process;
 mod setup;
@@ -51,6 +52,18 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Measure what a forwarded packet costs the running server, in processor time.
+    Cost {
+        /// How many watch.
+        #[arg(long, default_value_t = 100)]
+        subscribers: u32,
+        /// Packets a second of the one publisher.
+        #[arg(long, default_value_t = 260)]
+        rate: u32,
+        /// Seconds of each measurement.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+    },
     /// Build all fuzz targets and run each for some seconds.
     Fuzz {
         /// Seconds per target.
@@ -76,6 +89,11 @@ fn main() -> ExitCode {
         Command::Test { only, .. } => test::run(&only),
         Command::E2e { words } => test::browsers(&words),
         Command::Bench { arguments } => test::bench(&arguments),
+        Command::Cost {
+            subscribers,
+            rate,
+            seconds,
+        } => succeeded(cost::run(subscribers, rate, seconds)),
         Command::Fuzz { seconds, smoke } => succeeded(fuzz::run(seconds, smoke)),
         Command::Setup => succeeded(setup::install()),
         Command::Vendor { version } => succeeded(vendor::refresh(version.as_deref())),

@@ -55,31 +55,23 @@ impl Arrivals {
             self.pending.clear();
             self.base = resume;
         }
-        let Some(offset) = seq.0.checked_sub(self.base.0) else {
-            return;
-        };
-        let Ok(offset) = usize::try_from(offset) else { return };
-        while self.pending.len() <= offset {
+        // At most `MAX_GAP` rounds, since the gap is no longer.
+        while self.base.plus(self.pending.len() as u64) <= seq {
             if self.pending.len() >= MAX_PENDING {
                 self.pending.pop_front();
                 self.base = self.base.plus(1);
-                return self.place(now, seq);
             }
             self.pending.push_back(None);
         }
-        self.place(now, seq);
-    }
-
-    fn place(&mut self, now: Instant, seq: SeqNo) {
-        let at = now.saturating_duration_since(self.epoch);
+        // Of what was reported already, or is too old by now, nothing more is said.
         let offset = seq
             .0
             .checked_sub(self.base.0)
             .and_then(|offset| usize::try_from(offset).ok());
         if let Some(slot) = offset.and_then(|offset| self.pending.get_mut(offset)) {
-            slot.get_or_insert(at);
+            slot.get_or_insert(now.saturating_duration_since(self.epoch));
+            self.due.get_or_insert(now + INTERVAL);
         }
-        self.due.get_or_insert(now + INTERVAL);
     }
 
     /// When feedback is due, `None` when nothing is pending.
@@ -154,5 +146,19 @@ mod tests {
         }
         arrivals.on_packet(start, 30_000);
         assert!(arrivals.pending.len() <= MAX_PENDING);
+    }
+
+    #[test]
+    fn a_packet_far_ahead_is_recorded_when_there_is_no_more_room() {
+        let start = Instant::now();
+        let mut arrivals = Arrivals::new(start);
+        for wire in 0..1024 {
+            arrivals.on_packet(start, wire);
+        }
+        arrivals.on_packet(start, 1100);
+        let (base, times) = pending(&arrivals);
+        assert_eq!((base, times.len()), (1100 - 1023, MAX_PENDING));
+        assert_eq!((times.first(), times.last()), (Some(&Some(0)), Some(&Some(0))));
+        assert_eq!(times.iter().filter(|at| at.is_none()).count(), 1100 - 1024);
     }
 }
