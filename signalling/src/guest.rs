@@ -15,7 +15,7 @@ use althing_media_net::{CommandError, Worker};
 
 use crate::hub::Hub;
 use crate::problem::Problem;
-use crate::room::{ConnectionId, NewTrack, Profile, Source, TrackDetails};
+use crate::room::{ConnectionId, Departure, NewTrack, Profile, Source, TrackDetails};
 use crate::sdp::CodecSpec;
 
 /// One transport of a guest, and what comes in on it.
@@ -140,7 +140,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
             for connection in self.connections.drain(..) {
-                hub.with_room(&self.room, |room| room.leave(connection));
+                hub.with_room(&self.room, |room| room.leave(connection, Departure::Left));
             }
         }
     }

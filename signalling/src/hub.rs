@@ -4,6 +4,7 @@
 //! under the lock, so that they arrive in order; what a busy worker does not take is kept and tried again.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,9 +22,10 @@ use tokio::sync::{mpsc, watch};
 use crate::media;
 use crate::problem::Problem;
 use crate::protocol::{self, Channel, DataChannelReceiveState};
-use crate::room::{ConnectionId, Effect, ParticipantSid, Profile, Room, RoomEvent};
+use crate::room::{ConnectionId, Departure, Effect, EndReason, ParticipantSid, Profile, Room, RoomEvent};
 use crate::server::SignallingConfig;
 use crate::session::{Session, SessionId};
+use crate::webhook::Webhooks;
 
 /// How long it is listened before it is told who speaks.
 pub(crate) const LISTEN: Duration = Duration::from_millis(400);
@@ -45,6 +47,8 @@ pub(crate) struct State {
     pub(crate) sessions: HashMap<SessionId, Session>,
     /// Whose endpoint is it? By worker.
     endpoints: HashMap<(usize, EndpointId), String>,
+    /// Where it is told what happens in rooms.
+    webhooks: Option<Webhooks>,
     closed: bool,
 }
 
@@ -58,42 +62,10 @@ pub(crate) struct Entry {
     waiting: Vec<Effect>,
     sessions: HashMap<ConnectionId, SessionId>,
     clients: Clients,
-    /// Stays although nobody is there.
-    lease: Option<Lease>,
 }
 
 /// The clients of the room protocol in one room.
 pub(crate) type Clients = HashMap<ConnectionId, protocol::Handle>;
-
-/// How long a room that was made on purpose stays although nobody is there.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    empty: Duration,
-    departed: Duration,
-    since: Instant,
-    joined: bool,
-}
-
-impl Lease {
-    /// `empty`: until the first one comes; `departed`: after the last one has gone.
-    pub(crate) fn new(now: Instant, empty: Duration, departed: Duration) -> Self {
-        Self {
-            empty,
-            departed,
-            since: now,
-            joined: false,
-        }
-    }
-
-    fn holds(&mut self, now: Instant, empty: bool) -> bool {
-        if !empty {
-            self.joined = true;
-            self.since = now;
-        }
-        let limit = if self.joined { self.departed } else { self.empty };
-        !empty || now.saturating_duration_since(self.since) < limit
-    }
-}
 
 /// A client of the room protocol that has come in.
 #[derive(Debug)]
@@ -106,17 +78,26 @@ pub(crate) struct Entered {
 }
 
 impl Hub {
-    pub(crate) fn new(config: SignallingConfig, workers: Vec<Worker<Router>>) -> Self {
+    pub(crate) fn new(config: SignallingConfig, workers: Vec<Worker<Router>>, webhooks: Option<Webhooks>) -> Self {
+        let state = State {
+            webhooks,
+            ..State::default()
+        };
         Self {
             config,
             workers,
-            state: Mutex::new(State::default()),
+            state: Mutex::new(state),
         }
     }
 
     /// The state; a panic under the lock leaves it as it was.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to the receivers of webhooks.
+    pub(crate) fn webhooks(&self) -> Option<Webhooks> {
+        self.lock().webhooks.clone()
     }
 
     /// A new connection in a room, which is made when it is not there.
@@ -147,7 +128,7 @@ impl Hub {
                 // When it has no room for the reason, it learns that it is gone from the room.
                 let _ = handle.commands.try_send(protocol::Command::Replaced);
             }
-            entry.room.leave(id);
+            entry.room.leave(id, Departure::Replaced);
         }
         let entered = entry.room.join(Instant::now(), profile).map(|connection| {
             let (sender, commands) = mpsc::channel(protocol::MAX_COMMANDS);
@@ -172,26 +153,14 @@ impl Hub {
         Ok(entered?)
     }
 
-    /// Makes a room that stays for a while without anybody, or finds it; `change` is done to it.
-    pub(crate) fn make_room<R>(
-        &self,
-        name: &str,
-        lease: Lease,
-        change: impl FnOnce(&mut Room) -> R,
-    ) -> Result<R, Problem> {
+    /// Finds a room, or makes it; `change` is done to it.
+    pub(crate) fn make_room<R>(&self, name: &str, change: impl FnOnce(&mut Room) -> R) -> Result<R, Problem> {
         let mut state = self.lock();
         let entry = self.entry(&mut state, name)?;
-        entry.lease = Some(lease);
+        entry.room.begin(Instant::now());
         let result = change(&mut entry.room);
         state.settle(name);
         Ok(result)
-    }
-
-    /// The room does not stay any longer than somebody is there.
-    pub(crate) fn unmake_room(&self, name: &str) {
-        if let Some(entry) = self.lock().rooms.get_mut(name) {
-            entry.lease = None;
-        }
     }
 
     /// Asks something of each room.
@@ -199,6 +168,7 @@ impl Hub {
         self.lock()
             .rooms
             .values()
+            .filter(|entry| entry.room.lasts())
             .filter_map(|entry| ask(&entry.room))
             .collect()
     }
@@ -206,7 +176,7 @@ impl Hub {
     /// Does something with a room and the clients in it, and lets the consequences follow.
     pub(crate) fn with_clients<R>(&self, name: &str, act: impl FnOnce(&mut Room, &mut Clients) -> R) -> Option<R> {
         let mut state = self.lock();
-        let entry = state.rooms.get_mut(name)?;
+        let entry = state.rooms.get_mut(name).filter(|entry| entry.room.lasts())?;
         let result = act(&mut entry.room, &mut entry.clients);
         state.settle(name);
         Some(result)
@@ -370,7 +340,7 @@ impl Hub {
         }
     }
 
-    /// Closes what has not connected in time, tries again what a worker did not take, forgets empty rooms.
+    /// Closes what has not connected in time, tries again what a worker did not take, ends rooms without anybody.
     pub(crate) fn sweep(&self, now: Instant) {
         let mut state = self.lock();
         let names: Vec<String> = state.rooms.keys().cloned().collect();
@@ -389,14 +359,7 @@ impl Hub {
         let names: Vec<String> = state.rooms.keys().cloned().collect();
         for name in names {
             if let Some(entry) = state.rooms.get_mut(&name) {
-                let all: Vec<ConnectionId> = entry
-                    .room
-                    .participants()
-                    .iter()
-                    .flat_map(|one| &one.connections)
-                    .map(|one| one.id)
-                    .collect();
-                all.into_iter().for_each(|id| entry.room.leave(id));
+                entry.room.end(EndReason::Shutdown);
             }
             state.settle(&name);
         }
@@ -426,7 +389,6 @@ impl Hub {
                 waiting: Vec::new(),
                 sessions: HashMap::new(),
                 clients: HashMap::new(),
-                lease: None,
             };
             state.rooms.insert(room.to_owned(), entry);
         }
@@ -517,10 +479,10 @@ impl State {
         let Some(entry) = self.rooms.get_mut(name) else {
             return;
         };
-        let mut changed = false;
-        while let Some(event) = entry.room.poll_event() {
-            log(&entry.room, &event);
-            changed = true;
+        let events: Vec<RoomEvent> = iter::from_fn(|| entry.room.poll_event()).collect();
+        events.iter().for_each(|event| log(&entry.room, event));
+        if let Some(webhooks) = &self.webhooks {
+            webhooks.tell(&entry.room, &events);
         }
         while let Some(effect) = entry.room.poll_effect() {
             if let Effect::Close { connection, endpoints } = &effect {
@@ -535,15 +497,10 @@ impl State {
             entry.waiting.push(effect);
         }
         entry.flush();
-        if changed {
+        if !events.is_empty() {
             entry.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
-        let empty = entry.room.is_empty();
-        let leased = entry
-            .lease
-            .as_mut()
-            .is_some_and(|lease| lease.holds(Instant::now(), empty));
-        if empty && !leased && entry.waiting.is_empty() && entry.changed.receiver_count() == 0 {
+        if !entry.room.lasts() && entry.waiting.is_empty() && entry.changed.receiver_count() == 0 {
             self.rooms.remove(name);
         }
     }
@@ -558,7 +515,11 @@ fn log(room: &Room, event: &RoomEvent) {
             let identity = joined.map_or("", |one| &one.profile.identity);
             tracing::info!(room = name, participant = sid.0, identity, "joined");
         }
-        RoomEvent::ParticipantLeft(sid) => tracing::info!(room = name, participant = sid.0, "left"),
+        RoomEvent::ParticipantLeft(gone, why) => {
+            tracing::info!(room = name, participant = gone.sid.0, ?why, "left");
+        }
+        RoomEvent::Began => tracing::info!(room = name, "began"),
+        RoomEvent::Ended(why) => tracing::info!(room = name, ?why, "ended"),
         _ => {}
     }
 }

@@ -4,6 +4,7 @@
 pub mod room;
 pub mod sdp;
 pub mod token;
+pub mod webhook;
 
 mod guest;
 mod http;

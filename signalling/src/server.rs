@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use althing_media_core::Router as MediaRouter;
 use althing_media_core::event::Event;
 use althing_media_net::{EventSink, Worker};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 
@@ -18,6 +19,7 @@ use crate::hub::{Hub, LISTEN};
 use crate::room::{Profile, RoomLimits};
 use crate::sdp::Codecs;
 use crate::token::Keys;
+use crate::webhook::{Figures, Receivers, Webhooks};
 
 /// How often it is looked for what has not connected in time.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -36,16 +38,19 @@ pub struct SignallingConfig {
     pub max_rooms: usize,
     /// How much one room holds.
     pub limits: RoomLimits,
+    /// Who is told what happens in rooms.
+    pub webhooks: Option<Receivers>,
 }
 
 impl Default for SignallingConfig {
-    /// No keys: nobody comes in. All codecs, 1000 rooms.
+    /// No keys: nobody comes in. All codecs, 1000 rooms, no webhooks.
     fn default() -> Self {
         Self {
             keys: Keys::default(),
             codecs: Codecs::default(),
             max_rooms: 1000,
             limits: RoomLimits::default(),
+            webhooks: None,
         }
     }
 }
@@ -103,7 +108,12 @@ impl Signalling {
     /// last clone and router are dropped.
     #[must_use]
     pub fn start(config: SignallingConfig, workers: Vec<Worker<MediaRouter>>, events: EventQueue) -> Self {
-        let hub = Arc::new(Hub::new(config, workers));
+        let runtime = Handle::current();
+        let webhooks = config
+            .webhooks
+            .clone()
+            .map(|receivers| Webhooks::new(receivers, runtime));
+        let hub = Arc::new(Hub::new(config, workers, webhooks));
         let weak = Arc::downgrade(&hub);
         tokio::spawn(async move {
             let mut listen = tokio::time::interval(LISTEN);
@@ -174,6 +184,13 @@ impl Signalling {
         self.hub.close();
     }
 
+    /// Waits until all webhooks have arrived, not longer than `patience`. For the end, after [`Self::close`].
+    pub async fn drained(&self, patience: Duration) {
+        if let Some(webhooks) = self.hub.webhooks() {
+            webhooks.drained(patience).await;
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn sweep(&self, now: Instant) {
         self.hub.sweep(now);
@@ -182,12 +199,14 @@ impl Signalling {
     /// How much there is now.
     #[must_use]
     pub fn counts(&self) -> Counts {
+        let webhooks = self.hub.webhooks();
         let state = self.hub.lock();
         let participants = state.rooms.values().map(|entry| entry.room.participants().len()).sum();
         Counts {
             rooms: state.rooms.len(),
             participants,
             sessions: state.sessions.len(),
+            webhooks: webhooks.map(|webhooks| webhooks.figures()).unwrap_or_default(),
         }
     }
 }
@@ -195,12 +214,14 @@ impl Signalling {
 /// How much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Rooms with somebody in them, or somebody listening to them.
+    /// Rooms: with somebody in them or listening to them, and those that wait for somebody.
     pub rooms: usize,
     /// Participants in all rooms.
     pub participants: usize,
     /// WHIP and WHEP sessions.
     pub sessions: usize,
+    /// What has become of webhooks.
+    pub webhooks: Figures,
 }
 
 impl fmt::Debug for Signalling {

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use crate::hub::{Hub, Shared, random, secret};
 use crate::media::{self, Opened};
 use crate::problem::Problem;
-use crate::room::{ConnectionId, NewTrack, Profile, Slot, Source, Target, Track, TrackDetails};
+use crate::room::{ConnectionId, Departure, NewTrack, Profile, Slot, Source, Target, Track, TrackDetails};
 use crate::sdp::{Agreement, CodecSpec, Description, Fragment, Msid, Outgoing, Role, Section, Wish, answer};
 
 /// The secret name of a session: who knows it may end it.
@@ -76,7 +76,8 @@ struct Reservation<'a> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if !self.kept {
-            self.hub.with_room(self.room, |room| room.leave(self.connection));
+            self.hub
+                .with_room(self.room, |room| room.leave(self.connection, Departure::NotConnected));
         }
     }
 }
@@ -340,7 +341,7 @@ pub(crate) async fn patch(
 /// Ends a session.
 pub(crate) fn delete(hub: &Hub, id: &SessionId) -> Result<(), Problem> {
     let session = hub.lock().sessions.get(id).cloned().ok_or_else(Problem::no_session)?;
-    hub.with_room(&session.room, |room| room.leave(session.connection));
+    hub.with_room(&session.room, |room| room.leave(session.connection, Departure::Left));
     Ok(())
 }
 

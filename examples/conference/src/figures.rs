@@ -59,6 +59,12 @@ async fn read(State(sources): State<Arc<Sources>>) -> Json<Value> {
         "rooms": counts.rooms,
         "participants": counts.participants,
         "sessions": counts.sessions,
+        "webhooks": {
+            "delivered": counts.webhooks.delivered,
+            "failed": counts.webhooks.failed,
+            "lost": counts.webhooks.lost,
+            "waiting": counts.webhooks.waiting,
+        },
         "routers": routers,
         "net": sockets(&net),
     }))

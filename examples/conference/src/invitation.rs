@@ -59,14 +59,7 @@ pub(crate) fn keys(settings: &Settings) -> Keys {
 /// [`InvitationError`].
 pub(crate) fn make(settings: &Settings, wanted: &TokenArguments) -> Result<String, InvitationError> {
     let mut keys = keys(settings);
-    let first = || {
-        settings
-            .keys()
-            .into_keys()
-            .next()
-            .unwrap_or_else(|| DEVELOPMENT_KEY.to_owned())
-    };
-    let key = wanted.key.clone().unwrap_or_else(first);
+    let key = wanted.key.clone().unwrap_or_else(|| settings.first_key());
     if let Some(secret) = &wanted.secret {
         keys.insert(&key, secret);
     }

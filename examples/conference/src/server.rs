@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use althing_media_core::Router as MediaRouter;
 use althing_media_net::Net;
+use althing_signalling::token::Keys;
+use althing_signalling::webhook::{Receivers, WebhookError};
 use althing_signalling::{GuestError, Signalling, SignallingConfig, event_queue};
 use axum::Router;
 use axum::routing::get;
@@ -22,7 +24,7 @@ use crate::page::{self, PageError};
 use crate::rtp_in;
 use crate::settings::Settings;
 
-/// How long the workers may take to say goodbye to their peers.
+/// How long webhooks may take to arrive at the end, and the workers to say goodbye to their peers.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why the server cannot run.
@@ -37,6 +39,8 @@ pub(crate) enum ServerError {
     Page(PageError),
     /// A door for plain RTP cannot be opened; for whom.
     Door(String, GuestError),
+    /// Webhooks cannot be sent.
+    Webhooks(WebhookError),
     /// The system does not tell us about signals.
     Signal(io::Error),
 }
@@ -54,6 +58,7 @@ impl fmt::Display for ServerError {
             Self::Media(error) => write!(f, "{error}"),
             Self::Page(error) => write!(f, "{error}"),
             Self::Door(identity, error) => write!(f, "the RTP door of `{identity}` cannot be opened: {error}"),
+            Self::Webhooks(error) => write!(f, "`webhooks`: {error}"),
             Self::Signal(error) => write!(f, "signals cannot be received: {error}"),
         }
     }
@@ -68,11 +73,14 @@ impl Error for ServerError {}
 pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Result<(), ServerError> {
     let stop = stopped()?;
     let page = page::routes(settings.page.clone()).map_err(ServerError::Page)?;
+    let keys = invitation::keys(&settings);
+    let webhooks = receivers(&settings, &keys).map_err(ServerError::Webhooks)?;
     let listeners = listen(&settings.http.listen).await?;
     let (sink, events) = event_queue();
     let net = media::start(&settings, sink).map_err(ServerError::Media)?;
     let config = SignallingConfig {
-        keys: invitation::keys(&settings),
+        keys,
+        webhooks,
         ..SignallingConfig::default()
     };
     let signalling = Signalling::start(config, net.workers().to_vec(), events);
@@ -101,11 +109,19 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
     tracing::info!("stopping");
     drop(doors);
     signalling.close();
+    signalling.drained(FAREWELL).await;
     serving.abort_all();
     if let Err(error) = net.shutdown(FAREWELL) {
         tracing::warn!(%error, "not everybody could be told");
     }
     Ok(())
+}
+
+fn receivers(settings: &Settings, keys: &Keys) -> Result<Option<Receivers>, WebhookError> {
+    let wanted = &settings.webhooks;
+    let key = wanted.key.clone().unwrap_or_else(|| settings.first_key());
+    let receivers = || Receivers::new(&wanted.urls, &key, keys);
+    (!wanted.urls.is_empty()).then(receivers).transpose()
 }
 
 fn routes(settings: &Settings, net: &Net<MediaRouter>, signalling: &Signalling) -> Router {

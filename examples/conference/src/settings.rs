@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) keys: BTreeMap<String, String>,
     /// Doors for plain RTP.
     pub(crate) rtp_in: Vec<RtpIn>,
+    pub(crate) webhooks: Webhooks,
 }
 
 /// The page and signalling.
@@ -43,6 +44,15 @@ pub(crate) struct Settings {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) listen: Vec<SocketAddr>,
+}
+
+/// Who is told what happens in rooms.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Webhooks {
+    pub(crate) urls: Vec<String>,
+    /// Name of the key that signs; the first one when it is not given.
+    pub(crate) key: Option<String>,
 }
 
 /// Media.
@@ -118,6 +128,11 @@ impl Settings {
         }
     }
 
+    /// The name of the key that signs where nobody names one: the first in the alphabet.
+    pub(crate) fn first_key(&self) -> String {
+        self.keys().into_keys().next().unwrap_or_default()
+    }
+
     /// Whether everybody may have a token: the development key is in use, which [`Self::check`] allows on loopback only.
     pub(crate) fn development(&self) -> bool {
         self.keys.is_empty()
@@ -176,6 +191,7 @@ impl Default for Settings {
             media: Media::default(),
             keys: BTreeMap::new(),
             rtp_in: Vec::new(),
+            webhooks: Webhooks::default(),
         }
     }
 }

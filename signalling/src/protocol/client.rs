@@ -17,7 +17,9 @@ use super::sections::{Plan, Sections};
 use super::signals::Signals;
 use super::wire::{Request, Response, proto};
 use super::wishes::Wishes;
-use crate::room::{Admission, Audience, ConnectionId, Features, MAX_FEATURES, Participant, ParticipantSid, Room};
+use crate::room::{
+    Admission, Audience, ConnectionId, Departure, Features, MAX_FEATURES, Participant, ParticipantSid, Room,
+};
 use crate::room::{Track, TrackSid};
 use crate::sdp::{Codecs, Description};
 
@@ -80,6 +82,8 @@ pub(super) struct Client {
     accident: Option<bool>,
     /// What was told of the room itself.
     metadata: String,
+    /// Why it goes, if it goes.
+    pub(super) departure: Departure,
     steps: VecDeque<Step>,
 }
 
@@ -118,6 +122,7 @@ impl Client {
             features,
             accident: None,
             metadata: String::new(),
+            departure: Departure::Left,
             steps: VecDeque::new(),
         }
     }
@@ -342,6 +347,7 @@ impl Client {
 
     /// Says good-bye; the last thing that the client is told.
     pub(super) fn dismiss(&mut self, reason: proto::DisconnectReason, action: proto::leave_request::Action) {
+        self.departure = describe::departure(reason);
         self.send(Response::Leave(leave(reason, action)));
         self.steps.push_back(Step::End);
     }

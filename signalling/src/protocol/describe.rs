@@ -7,7 +7,7 @@ use althing_media_core::payload::{Codec, MediaKind};
 use super::data_tracks;
 use super::wire::proto;
 use crate::hub::unix_now;
-use crate::room::{Encryption, LayerSize, Participant, Permissions, Room, Source, Track, TrackDetails};
+use crate::room::{Departure, Encryption, LayerSize, Participant, Permissions, Room, Source, Track, TrackDetails};
 
 /// The generation of the protocol that we speak. From 18 on, clients with a single connection open their data channels
 /// with fixed numbers instead of announcing them.
@@ -27,8 +27,8 @@ pub(super) fn server_info() -> proto::ServerInfo {
 }
 
 /// The room as a whole.
-pub(super) fn room(room: &Room) -> proto::Room {
-    let created = since_1970(room.created());
+pub(crate) fn room(room: &Room) -> proto::Room {
+    let created = since_1970(room.began());
     let count = |wanted: fn(&Participant) -> bool| {
         let visible = room.participants().iter().filter(|one| !one.profile.permissions.hidden);
         u32::try_from(visible.filter(|one| wanted(one)).count()).unwrap_or(u32::MAX)
@@ -37,6 +37,11 @@ pub(super) fn room(room: &Room) -> proto::Room {
         sid: room.sid().to_owned(),
         name: room.name().to_owned(),
         metadata: room.metadata().to_owned(),
+        empty_timeout: seconds(room.timeouts().empty),
+        departure_timeout: seconds(room.timeouts().departure),
+        max_participants: room
+            .max_participants()
+            .map_or(0, |most| u32::try_from(most).unwrap_or(u32::MAX)),
         creation_time: whole(created.as_secs()),
         creation_time_ms: millis(created),
         num_participants: count(|_| true),
@@ -46,7 +51,7 @@ pub(super) fn room(room: &Room) -> proto::Room {
 }
 
 /// One participant, with all their tracks.
-pub(super) fn participant(one: &Participant) -> proto::ParticipantInfo {
+pub(crate) fn participant(one: &Participant) -> proto::ParticipantInfo {
     use proto::participant_info::State;
     let joined = since_1970(Some(one.joined));
     let tracks: Vec<_> = one.tracks().map(track).collect();
@@ -99,6 +104,38 @@ pub(super) fn read_encryption(encryption: proto::encryption::Type) -> Encryption
     }
 }
 
+/// Why someone has gone.
+pub(crate) fn disconnect_reason(why: Departure) -> proto::DisconnectReason {
+    use proto::DisconnectReason as Reason;
+    match why {
+        Departure::Left => Reason::ClientInitiated,
+        Departure::Replaced => Reason::DuplicateIdentity,
+        Departure::Removed => Reason::ParticipantRemoved,
+        Departure::RoomDeleted => Reason::RoomDeleted,
+        Departure::Shutdown => Reason::ServerShutdown,
+        Departure::Mismatch => Reason::StateMismatch,
+        Departure::NotConnected => Reason::JoinFailure,
+        Departure::Silent => Reason::SignalClose,
+        Departure::MediaLost => Reason::MediaFailure,
+    }
+}
+
+/// The same, from the words of the protocol.
+pub(super) fn departure(reason: proto::DisconnectReason) -> Departure {
+    use proto::DisconnectReason as Reason;
+    match reason {
+        Reason::DuplicateIdentity => Departure::Replaced,
+        Reason::ServerShutdown => Departure::Shutdown,
+        Reason::ParticipantRemoved => Departure::Removed,
+        Reason::RoomDeleted => Departure::RoomDeleted,
+        Reason::StateMismatch => Departure::Mismatch,
+        Reason::JoinFailure => Departure::NotConnected,
+        Reason::SignalClose => Departure::Silent,
+        Reason::MediaFailure => Departure::MediaLost,
+        _ => Departure::Left,
+    }
+}
+
 /// What someone may do.
 fn permission(permissions: &Permissions) -> proto::ParticipantPermission {
     proto::ParticipantPermission {
@@ -113,7 +150,7 @@ fn permission(permissions: &Permissions) -> proto::ParticipantPermission {
 }
 
 /// One track that is there.
-pub(super) fn track(track: &Track) -> proto::TrackInfo {
+pub(crate) fn track(track: &Track) -> proto::TrackInfo {
     let kind = track.kind;
     let simulcast = track.rids.len() > 1;
     let about = About {
@@ -314,6 +351,10 @@ pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn whole(seconds: u64) -> i64 {
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn whole(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }

@@ -22,7 +22,7 @@ use super::wire::{self, proto};
 use crate::http::bearer;
 use crate::hub::{Hub, Shared, unix_now};
 use crate::problem::Problem;
-use crate::room::Profile;
+use crate::room::{Departure, Profile};
 use crate::token::Claims;
 
 /// Longest name of a room or participant, in bytes.
@@ -93,7 +93,7 @@ async fn connect(
         dual: welcome.dual,
     };
     let upgrade = upgrade.on_failed_upgrade(move |_| {
-        failed.with_room(&failed_room, |room| room.leave(connection));
+        failed.with_room(&failed_room, |room| room.leave(connection, Departure::NotConnected));
     });
     Ok(upgrade.on_upgrade(|socket| newcomer.run(socket)))
 }

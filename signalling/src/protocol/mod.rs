@@ -31,7 +31,7 @@
 mod client;
 mod data;
 mod data_tracks;
-mod describe;
+pub(crate) mod describe;
 mod door;
 mod downlink;
 mod join;
@@ -44,7 +44,7 @@ mod service;
 mod session;
 mod signals;
 mod twirp;
-mod wire;
+pub(crate) mod wire;
 mod wishes;
 
 #[cfg(test)]

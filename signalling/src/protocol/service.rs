@@ -3,7 +3,7 @@
 //! Calls act at once; those who are in the room are told as of any other change. Remote calls of a participant, and moving
 //! participants between rooms, are not there.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
@@ -15,18 +15,14 @@ use super::twirp::{Code, Failure, Format, MAX_BODY};
 use super::wire::proto;
 use super::{data, describe};
 use crate::http::bearer;
-use crate::hub::{Clients, Hub, Lease, Shared, unix_now};
-use crate::room::{ConnectionId, Participant, Permissions, Room, TrackSid};
+use crate::hub::{Clients, Hub, Shared, unix_now};
+use crate::room::{ConnectionId, EndReason, Participant, Permissions, Room, Timeouts, TrackSid};
 use crate::token::Claims;
 
 /// Longest metadata, in bytes.
 const MAX_METADATA: usize = 64 * 1024;
 
-/// How long a room without anybody in it stays, before and after somebody came, when the call does not tell.
-const EMPTY: Duration = Duration::from_secs(300);
-const DEPARTED: Duration = Duration::from_secs(20);
-
-/// Longest that a call may ask for.
+/// Longest that a call may have a room wait for somebody, in seconds.
 const LONGEST: u32 = 24 * 3600;
 
 type Outcome<T> = Result<T, Failure>;
@@ -95,12 +91,12 @@ impl<'a> Call<'a> {
             0 => usual,
             seconds => Duration::from_secs(u64::from(seconds.min(LONGEST))),
         };
-        let lease = Lease::new(
-            Instant::now(),
-            time(request.empty_timeout, EMPTY),
-            time(request.departure_timeout, DEPARTED),
-        );
-        let made = self.hub.make_room(&request.name, lease, |room| {
+        let made = self.hub.make_room(&request.name, |room| {
+            let usual = room.timeouts();
+            room.set_timeouts(Timeouts {
+                empty: time(request.empty_timeout, usual.empty),
+                departure: time(request.departure_timeout, usual.departure),
+            });
             if !request.metadata.is_empty() {
                 room.set_metadata(request.metadata);
             }
@@ -124,11 +120,11 @@ impl<'a> Call<'a> {
     fn delete_room(&self, request: &proto::DeleteRoomRequest) -> Outcome<proto::DeleteRoomResponse> {
         allowed(self.claims.video.room_create)?;
         let reason = proto::DisconnectReason::RoomDeleted;
-        self.hub.unmake_room(&request.room);
         self.hub
             .with_clients(&request.room, |room, clients| {
                 let all: Vec<ConnectionId> = connections(room.participants().iter());
                 all.into_iter().for_each(|id| dismiss(room, clients, id, reason));
+                room.end(EndReason::Deleted);
             })
             .ok_or_else(no_room)?;
         Ok(proto::DeleteRoomResponse {})
@@ -307,7 +303,7 @@ fn tell(clients: &Clients, connection: ConnectionId, command: impl FnOnce() -> C
 
 fn dismiss(room: &mut Room, clients: &Clients, connection: ConnectionId, reason: proto::DisconnectReason) {
     tell(clients, connection, || Command::Dismiss(reason));
-    room.leave(connection);
+    room.leave(connection, describe::departure(reason));
 }
 
 /// Takes back what may not be published any more.

@@ -174,8 +174,8 @@ impl Session {
                 frame = receive(&mut self.socket), if room_for_more => self.take(frame),
             }
         }
-        let connection = self.client.connection;
-        self.hub.with_room(&self.room, |room| room.leave(connection));
+        let (connection, why) = (self.client.connection, self.client.departure);
+        self.hub.with_room(&self.room, |room| room.leave(connection, why));
         if let Some(mut socket) = self.socket {
             let _ = timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await;
         }

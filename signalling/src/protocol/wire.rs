@@ -4,7 +4,7 @@
 
 use prost::Message as _;
 
-pub(super) use livekit_protocol as proto;
+pub(crate) use livekit_protocol as proto;
 pub(super) use proto::signal_request::Message as Request;
 pub(super) use proto::signal_response::Message as Response;
 

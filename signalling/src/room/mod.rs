@@ -14,12 +14,14 @@
 //! | file | one idea |
 //! |---|---|
 //! | [`data`] | data tracks |
+//! | [`lifetime`] | how long a room lasts |
 //! | [`model`] | the room: who is there, who leaves |
 //! | [`outcome`] | effects and events |
 //! | [`participant`] | one participant and what belongs to them |
 //! | [`view`] | which track feeds which slot |
 
 pub mod data;
+pub mod lifetime;
 pub mod model;
 pub mod outcome;
 pub mod participant;
@@ -29,10 +31,12 @@ pub mod view;
 mod tests;
 
 pub use data::{DataTrack, DataTrackError, NewDataTrack};
+pub use lifetime::{DEPARTURE_TIMEOUT, EMPTY_TIMEOUT, EndReason, Timeouts};
 pub use model::{CONNECT_TIMEOUT, JoinError, NewTrack, Room, RoomLimits};
 pub use outcome::{Effect, RoomEvent};
 pub use participant::{
-    Admission, Audience, Connection, ConnectionId, ConnectionState, Encryption, Features, LayerSize, MAX_FEATURES,
-    Participant, ParticipantSid, Permissions, Profile, PublishError, Quality, Source, Track, TrackDetails, TrackSid,
+    Admission, Audience, Connection, ConnectionId, ConnectionState, Departure, Encryption, Features, LayerSize,
+    MAX_FEATURES, Participant, ParticipantSid, Permissions, Profile, PublishError, Quality, Source, Track,
+    TrackDetails, TrackSid,
 };
 pub use view::{Slot, Target, View};

@@ -9,10 +9,11 @@ use althing_media_core::LayerTarget;
 use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
 use althing_media_core::payload::MediaKind;
 
+use super::lifetime::{EndReason, Lifetime, Timeouts};
 use super::outcome::{Effect, RoomEvent};
 use super::participant::{
-    Audience, Connection, ConnectionId, ConnectionState, Features, Participant, ParticipantSid, Profile, PublishError,
-    Quality, Source, Track, TrackDetails, TrackSid,
+    Audience, Connection, ConnectionId, ConnectionState, Departure, Features, Participant, ParticipantSid, Profile,
+    PublishError, Quality, Source, Track, TrackDetails, TrackSid,
 };
 use super::view::{Slot, Target, View};
 use crate::sdp::CodecSpec;
@@ -50,7 +51,9 @@ pub struct Room {
     name: String,
     sid: String,
     metadata: String,
-    created: Option<Instant>,
+    lifetime: Lifetime,
+    /// Fewer participants than the limits allow.
+    max_participants: Option<usize>,
     revision: u64,
     limits: RoomLimits,
     participants: Vec<Participant>,
@@ -82,24 +85,55 @@ impl fmt::Display for JoinError {
 impl Error for JoinError {}
 
 impl Room {
-    /// An empty room. `seed` makes the names of participants and tracks differ from those of other rooms.
+    /// A room that has not begun. `seed` makes the names of participants and tracks differ from those of other rooms.
     #[must_use]
     pub fn new(name: &str, seed: u64, limits: RoomLimits) -> Self {
         let mut room = Self {
             name: name.to_owned(),
             sid: String::new(),
             metadata: String::new(),
-            created: None,
+            lifetime: Lifetime::default(),
+            max_participants: None,
             revision: 0,
             limits,
             participants: Vec::new(),
             seed,
-            counter: 0,
+            // A connection of an earlier room of that name means nothing here.
+            counter: seed >> 16,
             effects: VecDeque::new(),
             events: VecDeque::new(),
         };
         room.sid = room.new_sid("RM_");
         room
+    }
+
+    /// The room is there from now on, although nobody has come yet. A room that has ended begins anew, with another sid
+    /// and without anything that was set. Nothing happens while it lasts.
+    pub fn begin(&mut self, now: Instant) {
+        if self.lifetime.lasts() {
+            return;
+        }
+        if self.lifetime.began().is_some() {
+            self.sid = self.new_sid("RM_");
+            self.metadata.clear();
+            self.max_participants = None;
+        }
+        self.lifetime = Lifetime::new(now);
+        self.tell(RoomEvent::Began);
+    }
+
+    /// Everybody has to leave, and the room is over.
+    pub fn end(&mut self, why: EndReason) {
+        let departure = match why {
+            EndReason::Shutdown => Departure::Shutdown,
+            EndReason::Idle | EndReason::Deleted => Departure::RoomDeleted,
+        };
+        let all: Vec<ConnectionId> = self.connections().map(|one| one.id).collect();
+        all.into_iter().for_each(|id| self.leave(id, departure));
+        if self.lifetime.lasts() {
+            self.lifetime.end();
+            self.tell(RoomEvent::Ended(why));
+        }
     }
 
     /// A new connection of a participant, who comes in with the first one.
@@ -122,7 +156,8 @@ impl Room {
             active_order: 0,
         };
         let limits = self.limits;
-        self.created = self.created.or(Some(now));
+        self.begin(now);
+        self.lifetime.visit();
         if let Some(known) = self
             .participants
             .iter_mut()
@@ -140,7 +175,7 @@ impl Room {
                 self.tell(RoomEvent::ParticipantChanged(sid));
             }
         } else {
-            if self.participants.len() >= limits.participants {
+            if self.participants.len() >= self.max_participants.unwrap_or(usize::MAX).min(limits.participants) {
                 return Err(JoinError::RoomFull);
             }
             let sid = ParticipantSid(self.new_sid("PA_"));
@@ -150,6 +185,7 @@ impl Room {
                 connections: vec![connection],
                 version: 0,
                 joined: now,
+                reached: false,
                 audience: Audience::default(),
                 features: Features::default(),
                 speaking: 0,
@@ -239,7 +275,7 @@ impl Room {
             .map(|owner| owner.sid.clone())
             .filter(|_| announced)
         {
-            self.tell(RoomEvent::TrackUnpublished(owner, track.sid));
+            self.tell(RoomEvent::TrackUnpublished(owner, Box::new(track)));
         }
         self.update_views();
         true
@@ -417,6 +453,10 @@ impl Room {
         };
         connection.state = ConnectionState::Active;
         connection.active_order = order;
+        owner.reached = true;
+        let Some(connection) = owner.connections.get(index) else {
+            return;
+        };
         let (id, tracks) = (connection.id, connection.tracks.clone());
         let replaced = |one: &&Connection| {
             let same = |track: &Track| tracks.iter().any(|new| new.source == track.source);
@@ -434,7 +474,9 @@ impl Room {
         if publishes {
             self.update_views();
         }
-        replaced.into_iter().for_each(|old| self.leave(old));
+        replaced
+            .into_iter()
+            .for_each(|old| self.leave(old, Departure::Replaced));
     }
 
     /// Nothing flows any more on the connection of this endpoint: it is closed.
@@ -443,25 +485,24 @@ impl Room {
         let connection =
             position.and_then(|(participant, index)| self.participants.get(participant)?.connections.get(index));
         if let Some(id) = connection.map(|one| one.id) {
-            self.leave(id);
+            self.leave(id, Departure::MediaLost);
         }
     }
 
-    /// Closes what has not become active in time.
+    /// Closes what has not become active in time, and ends the room when nobody has been there for long enough.
     pub fn handle_timeout(&mut self, now: Instant) {
         let late = |one: &&Connection| {
             one.state == ConnectionState::Joining && now.saturating_duration_since(one.since) >= CONNECT_TIMEOUT
         };
-        let connections = self
-            .participants
-            .iter()
-            .flat_map(|participant| &participant.connections);
-        let late: Vec<ConnectionId> = connections.filter(late).map(|one| one.id).collect();
-        late.into_iter().for_each(|id| self.leave(id));
+        let late: Vec<ConnectionId> = self.connections().filter(late).map(|one| one.id).collect();
+        late.into_iter().for_each(|id| self.leave(id, Departure::NotConnected));
+        if self.is_empty() && self.lifetime.is_idle(now) {
+            self.end(EndReason::Idle);
+        }
     }
 
     /// Closes a connection; the participant leaves with the last one. Harmless when it is gone.
-    pub fn leave(&mut self, id: ConnectionId) {
+    pub fn leave(&mut self, id: ConnectionId, why: Departure) {
         let Some((participant, index)) = self.position(id) else {
             return;
         };
@@ -476,11 +517,11 @@ impl Room {
             endpoints: connection.endpoints,
         });
         for track in connection.tracks.into_iter().filter(|_| published) {
-            self.tell(RoomEvent::TrackUnpublished(sid.clone(), track.sid));
+            self.tell(RoomEvent::TrackUnpublished(sid.clone(), Box::new(track)));
         }
         if alone {
-            self.participants.remove(participant);
-            self.tell(RoomEvent::ParticipantLeft(sid));
+            let owner = self.participants.remove(participant);
+            self.tell(RoomEvent::ParticipantLeft(Box::new(owner), why));
         }
         if published {
             self.update_views();
@@ -513,13 +554,36 @@ impl Room {
 
     /// Lets in fewer participants than the limits allow.
     pub fn set_max_participants(&mut self, participants: usize) {
-        self.limits.participants = self.limits.participants.min(participants);
+        self.max_participants = Some(participants);
     }
 
-    /// When the first participant came.
+    /// How many participants may be there, when [`Self::set_max_participants`] has said so.
     #[must_use]
-    pub fn created(&self) -> Option<Instant> {
-        self.created
+    pub fn max_participants(&self) -> Option<usize> {
+        self.max_participants
+    }
+
+    /// How long it stays although nobody is there; timeouts are looked at by [`Self::handle_timeout`].
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        self.lifetime.timeouts
+    }
+
+    /// Sets how long it stays although nobody is there.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.lifetime.timeouts = timeouts;
+    }
+
+    /// It has begun and not ended.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        self.lifetime.lasts()
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn began(&self) -> Option<Instant> {
+        self.lifetime.began()
     }
 
     /// Whose connection it is.
@@ -581,6 +645,10 @@ impl Room {
     /// What has happened next.
     pub fn poll_event(&mut self) -> Option<RoomEvent> {
         self.events.pop_front()
+    }
+
+    fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.participants.iter().flat_map(|one| &one.connections)
     }
 
     pub(super) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {

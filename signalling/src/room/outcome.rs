@@ -3,7 +3,8 @@
 use althing_media_core::LayerTarget;
 use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
 
-use super::participant::{ConnectionId, ParticipantSid, TrackSid};
+use super::lifetime::EndReason;
+use super::participant::{ConnectionId, Departure, Participant, ParticipantSid, Track, TrackSid};
 
 /// What the room's router must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,16 +49,20 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RoomEvent {
+    /// The room is there.
+    Began,
+    /// The room is over; whoever was there has left before.
+    Ended(EndReason),
     /// Someone has come.
     ParticipantJoined(ParticipantSid),
     /// Media can flow to or from someone.
     ParticipantActive(ParticipantSid),
-    /// Someone has gone.
-    ParticipantLeft(ParticipantSid),
+    /// Someone has gone: what they were, without connections, and why.
+    ParticipantLeft(Box<Participant>, Departure),
     /// There is a track to watch.
     TrackPublished(ParticipantSid, TrackSid),
-    /// A track is gone.
-    TrackUnpublished(ParticipantSid, TrackSid),
+    /// A track is gone: what it was.
+    TrackUnpublished(ParticipantSid, Box<Track>),
     /// A track was muted or unmuted.
     TrackMuted(ParticipantSid, TrackSid, bool),
     /// Someone's name, metadata, rights or audience, or what is told about a track, has changed.

@@ -73,7 +73,7 @@ pub enum Source {
 }
 
 /// One participant.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Participant {
     /// Their name for this stay.
     pub sid: ParticipantSid,
@@ -85,6 +85,8 @@ pub struct Participant {
     pub version: u32,
     /// When they came.
     pub joined: Instant,
+    /// Media could flow at some time.
+    pub reached: bool,
     /// Who may watch what they publish.
     pub audience: Audience,
     /// What their program can do, for the programs of the others.
@@ -95,6 +97,30 @@ pub struct Participant {
     pub pretends_to_speak: Option<Instant>,
     /// How good their connection is, when it was measured.
     pub quality: Option<Quality>,
+}
+
+/// Why someone has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Departure {
+    /// They have left.
+    Left,
+    /// The same identity has come in anew.
+    Replaced,
+    /// Somebody who may do so has sent them away.
+    Removed,
+    /// The room has ended.
+    RoomDeleted,
+    /// The server stops.
+    Shutdown,
+    /// What they and we believe of their connection does not fit together.
+    Mismatch,
+    /// Media has never flowed.
+    NotConnected,
+    /// Their messages do not come any more.
+    Silent,
+    /// Media does not flow any more.
+    MediaLost,
 }
 
 /// How good a connection is.
@@ -156,7 +182,7 @@ impl Audience {
 }
 
 /// One transport of a participant.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// Its name in the room.
     pub id: ConnectionId,

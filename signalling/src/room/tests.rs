@@ -290,13 +290,14 @@ fn events_tell_the_whole_story() {
     let ada = stage.publisher("ada", 10);
     let sid = stage.room.participants()[0].sid.clone();
     assert!(sid.0.starts_with("PA_") && sid.0.len() == 15);
-    assert_eq!(stage.events(), [RoomEvent::ParticipantJoined(sid.clone())]);
+    assert_eq!(
+        stage.events(),
+        [RoomEvent::Began, RoomEvent::ParticipantJoined(sid.clone())]
+    );
     stage.room.on_connected(EndpointId(10));
     stage.room.on_connected(EndpointId(10));
-    let tracks: Vec<TrackSid> = stage.room.participants()[0]
-        .tracks()
-        .map(|track| track.sid.clone())
-        .collect();
+    let mut published: Vec<Track> = stage.room.participants()[0].tracks().cloned().collect();
+    let tracks: Vec<TrackSid> = published.iter().map(|track| track.sid.clone()).collect();
     assert_eq!(
         stage.events(),
         [
@@ -319,16 +320,91 @@ fn events_tell_the_whole_story() {
         stage.events(),
         [RoomEvent::TrackMuted(sid.clone(), tracks[0].clone(), true)]
     );
-    stage.room.leave(ada);
-    stage.room.leave(ada);
-    assert_eq!(
-        stage.events(),
-        [
-            RoomEvent::TrackUnpublished(sid.clone(), tracks[0].clone()),
-            RoomEvent::TrackUnpublished(sid.clone(), tracks[1].clone()),
-            RoomEvent::ParticipantLeft(sid),
-        ]
-    );
+    stage.room.leave(ada, Departure::Removed);
+    stage.room.leave(ada, Departure::Left);
+    published[0].muted = true;
+    let events = stage.events();
+    let [unpublished @ .., RoomEvent::ParticipantLeft(gone, Departure::Removed)] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    let expected: Vec<RoomEvent> = published
+        .into_iter()
+        .map(|track| RoomEvent::TrackUnpublished(sid.clone(), Box::new(track)))
+        .collect();
+    assert_eq!(unpublished, expected);
+    assert!(gone.sid == sid && gone.reached && gone.connections.is_empty());
+}
+
+#[test]
+fn a_room_lasts_a_while_after_the_last_one_has_left_and_begins_anew_after_that() {
+    let mut stage = Stage::new();
+    let mut now = stage.now;
+    stage.room.handle_timeout(now + Duration::from_secs(1_000_000));
+    assert!(stage.events().is_empty() && !stage.room.lasts(), "it has not begun");
+    let ada = stage.publisher("ada", 10);
+    let first = stage.room.sid().to_owned();
+    stage.room.set_metadata("agenda".to_owned());
+    stage.room.set_max_participants(1);
+    assert_eq!(stage.room.join(now, &profile("bob")), Err(JoinError::RoomFull));
+    stage.room.on_connected(EndpointId(10));
+    now += Duration::from_secs(3600);
+    stage.room.handle_timeout(now);
+    stage.room.leave(ada, Departure::Left);
+    stage.events();
+
+    // Somebody comes back in time, and the wait begins from the start.
+    stage.room.handle_timeout(now);
+    now += DEPARTURE_TIMEOUT - Duration::from_secs(1);
+    stage.room.handle_timeout(now);
+    let ada = stage.publisher("ada", 20);
+    stage.room.leave(ada, Departure::Left);
+    stage.room.handle_timeout(now);
+    now += DEPARTURE_TIMEOUT - Duration::from_secs(1);
+    stage.room.handle_timeout(now);
+    assert!(stage.room.lasts() && stage.room.sid() == first);
+    stage.events();
+    now += Duration::from_secs(1);
+    stage.room.handle_timeout(now);
+    stage.room.handle_timeout(now);
+    assert_eq!(stage.events(), [RoomEvent::Ended(EndReason::Idle)]);
+    assert!(!stage.room.lasts());
+
+    stage.publisher("bob", 30);
+    assert_eq!(stage.events()[0], RoomEvent::Began);
+    assert!(stage.room.lasts() && stage.room.sid() != first);
+    assert_eq!((stage.room.metadata(), stage.room.max_participants()), ("", None));
+}
+
+#[test]
+fn a_room_that_was_made_waits_longer_and_a_deleted_one_not_at_all() {
+    let mut stage = Stage::new();
+    stage.room.begin(stage.now);
+    stage.room.begin(stage.now);
+    let timeouts = Timeouts {
+        empty: Duration::from_secs(7),
+        departure: Duration::from_secs(3),
+    };
+    assert_eq!(stage.room.timeouts(), Timeouts::default());
+    stage.room.set_timeouts(timeouts);
+    for (second, lasts) in [(0, true), (6, true), (7, false)] {
+        stage.room.handle_timeout(stage.now + Duration::from_secs(second));
+        assert_eq!(stage.room.lasts(), lasts, "after {second} s");
+    }
+    assert_eq!(stage.events(), [RoomEvent::Began, RoomEvent::Ended(EndReason::Idle)]);
+
+    let ada = stage.publisher("ada", 10);
+    stage.events();
+    stage.room.end(EndReason::Deleted);
+    stage.room.end(EndReason::Deleted);
+    let events = stage.events();
+    let [
+        RoomEvent::ParticipantLeft(gone, Departure::RoomDeleted),
+        RoomEvent::Ended(EndReason::Deleted),
+    ] = events.as_slice()
+    else {
+        panic!("{events:?}");
+    };
+    assert!(!gone.reached && stage.room.connection(ada).is_none());
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn a_freed_section_rests_for_one_offer() {
     agree(&mut stage, &mut ada, &told);
     let subscription = ada.subscriptions()[0];
 
-    stage.room.leave(ben.connection);
+    stage.room.leave(ben.connection, crate::room::Departure::Left);
     let (mut cleo, _) = stage.join("cleo");
     stage.publish(&mut cleo);
     let told = stage.sync(&mut ada);

@@ -627,7 +627,7 @@ fn who_comes_back_is_told_all_again_and_may_restart_ice() {
     stage.sync(&mut ben);
     let cleo = stage.room.join(Instant::now(), &profile("cleo")).unwrap();
     stage.sync(&mut ben);
-    stage.room.leave(cleo);
+    stage.room.leave(cleo, crate::room::Departure::Left);
     ben.resume(&mut stage.room, 0);
     let told = stage.run(&mut ben);
     assert!(matches!(told[0], Response::Reconnect(_)));
