@@ -11,10 +11,10 @@ import { bounded, check } from './runner.mjs';
 export const PROGRAM = process.env.ALTHING_SERVER ?? new URL('../../target/debug/conference', import.meta.url).pathname;
 
 /** A running server; `t` ends it and checks that it ends well. Gives its address, and what it said. */
-export async function startServer(t, { flags = [], key = {} } = {}) {
+export async function startServer(t, { flags = [], key = {}, env = {} } = {}) {
   const free = ['--udp-port', '--tcp-port'].filter((flag) => !flags.includes(flag)).flatMap((flag) => [flag, '0']);
   const args = [...(flags.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), ...free, ...flags];
-  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1', ...env } });
   const lines = [];
   let problem;
   const ended = new Promise((done) => child.once('exit', (code, signal) => done({ code, signal })));
