@@ -1,6 +1,5 @@
 // Meetings by the unmodified client SDK for browsers: everybody joins, publishes, sees and hears the others.
 
-import { RoomServiceClient } from 'livekit-server-sdk';
 import WebSocket from 'ws';
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
 import { member } from '../lib/members.mjs';
@@ -165,61 +164,6 @@ scenario('sdk: accidents', { seconds: 300, beside: true }, async (t) => {
   await twin.ask('simulate', { scenario: 'server-leave' });
   await until('the server sends ada away', async () => (await twin.events('Disconnected')).some((one) => one.reason === 3));
   await until('ben is alone', async () => (await ben.roster()).length === 0);
-});
-
-scenario('sdk: the server API', { seconds: 120 }, async (t) => {
-  const server = await startServer(t);
-  const api = new RoomServiceClient(server.base, 'devkey', 'secret');
-  const refused = async (call, code) => check((await call.then(() => 'nothing', (error) => error.code)) === code, `not refused with ${code}`);
-  const made = await api.createRoom({ name: 'hall', emptyTimeout: 60, maxParticipants: 2, metadata: 'agenda' });
-  check(made.sid.startsWith('RM_') && made.metadata === 'agenda', `made ${JSON.stringify(made.toJson())}`);
-  check((await api.createRoom({ name: 'hall' })).sid === made.sid, 'made twice');
-  check((await api.listRooms()).map((one) => one.name).join() === 'hall', 'not in the list');
-  check((await api.listRooms(['other'])).length === 0, 'the list is not filtered');
-
-  const browser = await openChromium(t);
-  const ada = await member(t, browser, server, 'hall', 'ada');
-  const ben = await member(t, browser, server, 'hall', 'ben');
-  check((await ada.run(() => me.room.metadata)) === 'agenda', 'the metadata is not told');
-  await ada.run(() => me.publish());
-  await ben.sees('ada');
-  const names = (await api.listParticipants('hall')).map((one) => one.identity).sort().join();
-  check(names === 'ada,ben', `there are ${names}`);
-  const info = await api.getParticipant('hall', 'ada');
-  check(info.tracks.length === 2 && info.permission.canPublish, JSON.stringify(info.toJson()));
-  await refused(api.getParticipant('hall', 'cleo'), 'not_found');
-  await refused(api.listParticipants('nowhere'), 'not_found');
-  await refused(new RoomServiceClient(server.base, 'devkey', 'wrong').listRooms(), 'unauthenticated');
-  await refused(api.performRpc?.('hall', 'ada', 'add', '[]') ?? Promise.reject({ code: 'unimplemented' }), 'unimplemented');
-
-  await api.updateRoomMetadata('hall', 'changed');
-  await until('the new metadata is told', async () => (await ben.run(() => me.room.metadata)) === 'changed');
-  await api.sendData('hall', new TextEncoder().encode('from above'), 0, { destinationIdentities: ['ben'], topic: 'news' });
-  await until('the data comes', async () => (await ben.events('DataReceived')).some((one) => one.text === 'from above' && one.topic === 'news'));
-  check((await ada.events('DataReceived')).length === 0, 'the data comes to all');
-  const camera = info.tracks.find((one) => one.source === 1);
-  await api.updateSubscriptions('hall', 'ben', [camera.sid], false);
-  await until('ben watches no longer', async () => (await ben.events('TrackUnsubscribed')).length === 1);
-  await api.updateSubscriptions('hall', 'ben', [camera.sid], true);
-  await ben.sees('ada');
-  await api.mutePublishedTrack('hall', 'ada', camera.sid, true);
-  await until('ben is told of the mute', async () => (await ben.events('TrackMuted')).some((one) => one.source === 'camera'));
-  await until('ada is told of the mute', async () => ada.run(() => me.room.localParticipant.getTrackPublication('camera').isMuted));
-  await api.updateParticipant('hall', 'ada', { name: 'Ada L.', metadata: 'chair', permission: { canPublish: false, canSubscribe: true, canPublishData: true } });
-  await until('ben is told of the name', async () => (await ben.roster())[0].name === 'Ada L.');
-  await until('the tracks are taken away', async () => (await ben.roster())[0].tracks.length === 0);
-
-  const header = { 'content-type': 'application/protobuf', authorization: `Bearer ${token({ room: '', identity: 'admin', grant: { roomList: true } })}` };
-  const answer = await fetch(`${server.base}/twirp/livekit.RoomService/ListRooms`, { method: 'POST', headers: header, body: new Uint8Array() });
-  check(answer.headers.get('content-type') === 'application/protobuf' && /hall/.test(await answer.text()), 'no protobuf');
-  const egress = await fetch(`${server.base}/twirp/livekit.Egress/ListEgress`, { method: 'POST', headers: { ...header, 'content-type': 'application/json' }, body: '{}' });
-  check(egress.status === 501 && (await egress.json()).code === 'unimplemented', `egress gives ${egress.status}`);
-
-  await api.removeParticipant('hall', 'ada');
-  await until('ada is sent away', async () => (await ada.events('Disconnected'))[0]?.reason === 4);
-  await api.deleteRoom('hall');
-  await until('ben is sent away', async () => (await ben.events('Disconnected'))[0]?.reason === 5);
-  await until('the room is gone', async () => (await api.listRooms()).length === 0);
 });
 
 scenario('sdk: chromium and firefox', { seconds: 180 }, async (t) => {

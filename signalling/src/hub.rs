@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) sessions: HashMap<SessionId, Session>,
     /// Whose endpoint is it? By worker.
     endpoints: HashMap<(usize, EndpointId), String>,
+    /// Calls of the application's servers that wait for answers.
+    pub(crate) calls: protocol::Calls,
     /// Where it is told what happens in rooms.
     webhooks: Option<Webhooks>,
     closed: bool,
@@ -461,6 +463,9 @@ impl State {
         let Some(from) = entry.room.connection_of(endpoint).map(|one| one.id) else {
             return;
         };
+        if self.calls.answer(entry.room.name(), from, data) {
+            return;
+        }
         let Some(delivery) = protocol::deliver(
             Instant::now(),
             &entry.room,
@@ -490,6 +495,7 @@ impl State {
                     self.sessions.remove(&session);
                 }
                 entry.clients.remove(connection);
+                self.calls.forget(name, *connection);
                 for endpoint in endpoints {
                     self.endpoints.remove(&(entry.worker.index(), *endpoint));
                 }

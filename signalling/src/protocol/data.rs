@@ -256,6 +256,30 @@ pub(super) fn announce(
     })
 }
 
+/// A reliable packet for one participant, and on which of their connections; `None` when they have no channel for it.
+pub(super) fn direct(
+    room: &Room,
+    clients: &HashMap<ConnectionId, Handle>,
+    identity: &str,
+    packet: &proto::DataPacket,
+) -> Option<(ConnectionId, Delivery)> {
+    let mut theirs = clients.iter().filter(|(_, handle)| handle.identity == identity);
+    theirs.find_map(|(connection, handle)| {
+        let own = room.connection(*connection);
+        let (endpoint, channel) = handle.channels.way(own, Channel::Reliable)?;
+        let to = To {
+            endpoint,
+            channel,
+            handle: None,
+        };
+        let delivery = Delivery {
+            frame: packet.encode_to_vec(),
+            to: vec![to],
+        };
+        Some((*connection, delivery))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -24,6 +24,7 @@
 //! | `signals` | what it is told from moment to moment |
 //! | `data`, `replay` | data packets, and those of the last moments |
 //! | `data_tracks` | data tracks |
+//! | `rpc` | remote calls of the application's server |
 //! | `service`, `twirp` | the server API: what is done, and how it is asked for |
 //! | `describe` | the room in the words of the protocol |
 //! | `wire` | the messages |
@@ -39,6 +40,7 @@ mod media;
 mod publish;
 mod replay;
 mod roster;
+mod rpc;
 mod sections;
 mod service;
 mod session;
@@ -53,5 +55,6 @@ mod tests;
 pub(crate) use data::{Channel, Channels, Delivery, deliver};
 pub(crate) use door::routes;
 pub(crate) use replay::replay;
+pub(crate) use rpc::Calls;
 pub(crate) use session::{Command, Handle, MAX_COMMANDS};
 pub(crate) use wire::proto::DataChannelReceiveState;

@@ -1,7 +1,7 @@
 //! The server API: what the application's own server may ask about rooms, and do to them.
 //!
-//! Calls act at once; those who are in the room are told as of any other change. Remote calls of a participant, and moving
-//! participants between rooms, are not there.
+//! Calls act at once; those who are in the room are told as of any other change. Moving participants between rooms is not
+//! there.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use axum::response::Response;
 use super::session::Command;
 use super::twirp::{Code, Failure, Format, MAX_BODY};
 use super::wire::proto;
-use super::{data, describe};
+use super::{data, describe, rpc};
 use crate::http::bearer;
 use crate::hub::{Clients, Hub, Shared, unix_now};
 use crate::room::{ConnectionId, EndReason, Participant, Permissions, Room, Timeouts, TrackSid};
@@ -51,8 +51,14 @@ pub(super) async fn room(
         "UpdateSubscriptions" => format.call(body, |request| call.update_subscriptions(request)),
         "SendData" => format.call(body, |request| call.send_data(request)),
         "UpdateRoomMetadata" => format.call(body, |request| call.update_metadata(request)),
-        "PerformRpc" | "ForwardParticipant" | "MoveParticipant" => {
-            Err(Failure::new(Code::Unimplemented, "This server does not do that."))
+        "PerformRpc" => {
+            let request: proto::PerformRpcRequest = format.read(body)?;
+            allowed(call.claims.video.administers(&request.room))?;
+            format.write(&rpc::perform(&hub, request).await?)
+        }
+        "ForwardParticipant" | "MoveParticipant" => {
+            let sentence = "This server does not take participants or their tracks to other rooms.";
+            Err(Failure::new(Code::Unimplemented, sentence))
         }
         _ => Err(Failure::new(Code::BadRoute, "There is no such method.")),
     }
@@ -190,7 +196,7 @@ impl<'a> Call<'a> {
             ));
         }
         let room_name = request.room.clone();
-        self.admin(&room_name, |room, _| {
+        self.admin(&room_name, |room, clients| {
             let owner = participant(room, &request.identity)?;
             let all = connections([owner].into_iter());
             let first = all.first().copied().ok_or_else(no_participant)?;
@@ -213,7 +219,7 @@ impl<'a> Call<'a> {
                     profile.permissions = permissions;
                 }
             });
-            withdraw(room, &all);
+            withdraw(room, clients, &all);
             Ok(describe::participant(participant(room, &request.identity)?))
         })
     }
@@ -306,8 +312,8 @@ fn dismiss(room: &mut Room, clients: &Clients, connection: ConnectionId, reason:
     room.leave(connection, describe::departure(reason));
 }
 
-/// Takes back what may not be published any more.
-fn withdraw(room: &mut Room, connections: &[ConnectionId]) {
+/// Takes back what may not be published any more, and says so to whom it belongs.
+fn withdraw(room: &mut Room, clients: &Clients, connections: &[ConnectionId]) {
     for id in connections {
         let (Some(owner), Some(own)) = (room.participant_of(*id), room.connection(*id)) else {
             continue;
@@ -317,6 +323,7 @@ fn withdraw(room: &mut Room, connections: &[ConnectionId]) {
         let refused: Vec<TrackSid> = refused.map(|track| track.sid.clone()).collect();
         for sid in refused {
             room.unpublish(*id, &sid);
+            tell(clients, *id, || Command::Unpublished(sid));
         }
     }
 }

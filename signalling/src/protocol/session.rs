@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Dismiss(proto::DisconnectReason),
     /// The application's server has muted a track of its own.
     Muted(TrackSid),
+    /// The application's server has taken a track of its own away.
+    Unpublished(TrackSid),
     /// The application's server decides what it watches.
     Choose(Box<proto::UpdateSubscription>),
 }
@@ -333,6 +335,13 @@ impl Session {
             Some(Command::Muted(sid)) => {
                 let (sid, muted) = (sid.0, true);
                 self.client.send(Response::Mute(proto::MuteTrackRequest { sid, muted }));
+            }
+            Some(Command::Unpublished(sid)) => {
+                let track_sid = sid.0;
+                self.client
+                    .send(Response::TrackUnpublished(proto::TrackUnpublishedResponse {
+                        track_sid,
+                    }));
             }
             Some(Command::Choose(update)) => {
                 let client = &mut self.client;

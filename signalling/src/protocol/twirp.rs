@@ -2,6 +2,8 @@
 //!
 //! Twirp wire protocol, version 7. Errors are JSON always.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prost::Message;
@@ -21,8 +23,10 @@ pub(super) enum Format {
 /// Why a call fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
-    pub(super) code: Code,
-    pub(super) sentence: String,
+    code: Code,
+    sentence: String,
+    /// More about it, for programs.
+    meta: BTreeMap<&'static str, String>,
 }
 
 /// The sort of a failure.
@@ -30,6 +34,8 @@ pub(super) struct Failure {
 pub(super) enum Code {
     Unauthenticated,
     PermissionDenied,
+    DeadlineExceeded,
+    Unknown,
     NotFound,
     InvalidArgument,
     Malformed,
@@ -44,7 +50,14 @@ impl Failure {
         Self {
             code,
             sentence: sentence.into(),
+            meta: BTreeMap::new(),
         }
+    }
+
+    /// Tells more about it.
+    pub(super) fn with(mut self, name: &'static str, value: String) -> Self {
+        self.meta.insert(name, value);
+        self
     }
 }
 
@@ -69,21 +82,26 @@ impl Format {
         I: Message + Default + DeserializeOwned,
         O: Message + Serialize,
     {
-        let malformed = |_| Failure::new(Code::Malformed, "The request is not readable.");
+        self.write(&call(self.read(body)?)?)
+    }
+
+    /// Reads a request.
+    pub(super) fn read<I: Message + Default + DeserializeOwned>(self, body: &[u8]) -> Result<I, Failure> {
+        let read = match self {
+            Self::Json => serde_json::from_slice(body).ok(),
+            Self::Protobuf => I::decode(body).ok(),
+        };
+        read.ok_or_else(|| Failure::new(Code::Malformed, "The request is not readable."))
+    }
+
+    /// Writes an answer.
+    pub(super) fn write<O: Message + Serialize>(self, answer: &O) -> Result<Response, Failure> {
         let unwritable = |_| Failure::new(Code::Unavailable, "The answer cannot be written.");
-        Ok(match self {
-            Self::Json => {
-                let request = serde_json::from_slice(body).map_err(malformed)?;
-                let answer = serde_json::to_vec(&call(request)?).map_err(unwritable)?;
-                ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
-            }
-            Self::Protobuf => {
-                let request =
-                    I::decode(body).map_err(|_| Failure::new(Code::Malformed, "The request is not readable."))?;
-                let answer = call(request)?.encode_to_vec();
-                ([(header::CONTENT_TYPE, "application/protobuf")], answer).into_response()
-            }
-        })
+        let (kind, body) = match self {
+            Self::Json => ("application/json", serde_json::to_vec(answer).map_err(unwritable)?),
+            Self::Protobuf => ("application/protobuf", answer.encode_to_vec()),
+        };
+        Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
     }
 }
 
@@ -92,6 +110,8 @@ impl IntoResponse for Failure {
         let (status, code) = match self.code {
             Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Code::PermissionDenied => (StatusCode::FORBIDDEN, "permission_denied"),
+            Code::DeadlineExceeded => (StatusCode::REQUEST_TIMEOUT, "deadline_exceeded"),
+            Code::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "unknown"),
             Code::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Code::InvalidArgument => (StatusCode::BAD_REQUEST, "invalid_argument"),
             Code::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
@@ -100,7 +120,12 @@ impl IntoResponse for Failure {
             Code::ResourceExhausted => (StatusCode::TOO_MANY_REQUESTS, "resource_exhausted"),
             Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
-        let body = serde_json::json!({ "code": code, "msg": self.sentence }).to_string();
-        (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        let body = serde_json::json!({ "code": code, "msg": self.sentence, "meta": self.meta }).to_string();
+        let response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        // A body that was not read to its end stands in the way of the next request.
+        match self.code {
+            Code::ResourceExhausted => ([(header::CONNECTION, "close")], response).into_response(),
+            _ => response,
+        }
     }
 }

@@ -270,7 +270,7 @@ mod tests {
         );
         assert_eq!(receivers(&room, 7), []);
         assert!(room.prune_data(ben) && !room.prune_data(ben));
-        room.leave(ada);
+        room.leave(ada, crate::room::Departure::Left);
         assert_eq!(room.subscribe_data(ben, &light.sid), Err(DataTrackError::NotFound));
     }
 
