@@ -211,6 +211,7 @@ impl Downlink {
             endpoint: self.endpoint,
             remote: new.then_some(agreement.remote),
             candidates: agreement.candidates,
+            max_message: answer.max_message(),
             tracks: Vec::new(),
             open,
             close: Vec::new(),

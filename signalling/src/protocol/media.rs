@@ -16,6 +16,8 @@ pub(super) struct Change {
     /// The peer's transport, when it is new or ICE starts anew.
     pub(super) remote: Option<RemoteDescription>,
     pub(super) candidates: Vec<Candidate>,
+    /// The longest data message that the peer takes, if it says so.
+    pub(super) max_message: Option<u32>,
     pub(super) tracks: Vec<TrackConfig>,
     pub(super) open: Vec<Opening>,
     pub(super) close: Vec<SubscriptionId>,
@@ -60,6 +62,9 @@ fn fill(router: &mut Router, now: Instant, endpoint: EndpointId, change: &Change
     }
     for candidate in &change.candidates {
         router.add_remote_candidate(now, endpoint, candidate)?;
+    }
+    if let Some(bytes) = change.max_message {
+        router.set_max_message_size(now, endpoint, bytes);
     }
     change.close.iter().for_each(|id| router.unsubscribe(now, *id));
     let tracks = change.tracks.iter().map(|track| router.add_track(now, endpoint, track));

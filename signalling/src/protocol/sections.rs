@@ -131,6 +131,7 @@ impl Sections {
             endpoint: None,
             remote: restarts.then(|| agreement.remote.clone()),
             candidates: agreement.candidates.clone(),
+            max_message: offer.max_message(),
             tracks: tracks.collect(),
             open: opened.iter().filter_map(opening).collect(),
             close,

@@ -182,6 +182,13 @@ impl Description {
             false => bundled.find(|section| !section.rejected),
         }
     }
+
+    /// The longest data message that the writer takes, in bytes, 0 for any; `None` when it does not say (RFC 8841 §6).
+    #[must_use]
+    pub fn max_message(&self) -> Option<u32> {
+        let mut data = self.sections.iter().filter(|section| section.is_data());
+        data.find_map(|section| section.max_message_size)
+    }
 }
 
 impl Section {
