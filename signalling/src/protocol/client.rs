@@ -12,7 +12,7 @@ use super::describe;
 use super::downlink::Downlink;
 use super::media::{Change, Changed, Proposal, Touch};
 use super::publish::Announced;
-use super::roster::Roster;
+use super::roster::{self, Roster};
 use super::sections::{Plan, Sections};
 use super::signals::Signals;
 use super::wire::{Request, Response, proto};
@@ -76,6 +76,8 @@ pub(super) struct Client {
     /// It wants all data tracks.
     pub(super) auto_data: bool,
     roster: Roster,
+    /// How long changes are gathered before the next time.
+    pub(super) gather: Duration,
     protocol: i32,
     features: Features,
     /// The next WebSocket is lost after (true) or before (false) anything was said.
@@ -109,6 +111,7 @@ impl Client {
         Self {
             connection,
             roster: Roster::new(sid.clone()),
+            gather: Duration::ZERO,
             sid,
             endpoint: None,
             codecs,
@@ -224,6 +227,16 @@ impl Client {
             Request::UpdateDataSubscription(request) => self.choose_data(room, request),
             // The rest is not offered to clients.
             _ => {}
+        }
+    }
+
+    /// Something has happened in the room; what has nothing to do with who is there is cheaper.
+    pub(super) fn follow(&mut self, room: &mut Room) {
+        self.gather = roster::gather(room.participants().len());
+        if self.roster.is_current(room) {
+            self.signal(room);
+        } else {
+            self.sync(room);
         }
     }
 

@@ -3,14 +3,30 @@
 //! No change is queued: a client that is slow, or away for a while, is told the sum of all changes at once, so that the
 //! number of its messages is bounded by time and not by how much happens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use prost::Message as _;
 
 use super::describe;
 use super::wire::{Response, proto};
 use crate::room::{Participant, ParticipantSid, Room};
 
-/// Participants in one message: some hundred bytes each.
+/// Participants in one message, and what they may weigh together, in bytes: one participant weighs some hundred bytes,
+/// with much metadata much more.
 const PAGE: usize = 200;
+const PAGE_BYTES: usize = 256 * 1024;
+
+/// Changes are gathered for so long before a client is told of them: as many milliseconds as there are participants, within
+/// these limits. What is told to all about all would grow with the square of the room otherwise.
+const GATHER: Duration = Duration::from_millis(50);
+const GATHER_AT_MOST: Duration = Duration::from_secs(1);
+
+/// How long changes are gathered in a room of this size.
+pub(super) fn gather(participants: usize) -> Duration {
+    let time = Duration::from_millis(u64::try_from(participants).unwrap_or(u64::MAX));
+    time.clamp(GATHER, GATHER_AT_MOST)
+}
 
 /// What one client knows.
 #[derive(Debug)]
@@ -19,6 +35,8 @@ pub(super) struct Roster {
     known: HashMap<ParticipantSid, Known>,
     /// The revision of the room that the client knows.
     revision: Option<u64>,
+    /// How many had left then.
+    departures: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -35,52 +53,66 @@ impl Roster {
             own,
             known: HashMap::new(),
             revision: None,
+            departures: None,
         }
     }
 
-    /// All others, as the first message carries them; the client knows itself then as well.
+    /// The others, as the first message carries them: one page, the rest follows. The client knows itself then as well.
     pub(super) fn first(&mut self, room: &Room) -> Vec<proto::ParticipantInfo> {
         let own = room.participants().iter().find(|one| one.sid == self.own);
         self.known.extend(own.map(Known::of));
-        let others: Vec<&Participant> = self.visible(room).filter(|one| one.sid != self.own).collect();
-        self.known.extend(others.iter().map(|one| Known::of(one)));
-        others.into_iter().map(describe::participant).collect()
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        let others = room.participants().iter().filter(|one| one.sid != self.own);
+        for one in others.filter(|one| !one.profile.permissions.hidden).take(PAGE) {
+            let info = describe::participant(one);
+            bytes += info.encoded_len();
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            page.push(info);
+            self.known.extend([Known::of(one)]);
+        }
+        page
     }
 
     /// Forgets what the client was told: it may have missed it. Who has gone is still told to be gone.
     pub(super) fn restart(&mut self) {
-        self.revision = None;
+        (self.revision, self.departures) = (None, None);
         self.known.values_mut().for_each(|known| known.stale = true);
     }
 
-    /// What has changed, those who have gone first: someone who comes back must go before.
+    /// Nothing has changed since the client was told.
+    pub(super) fn is_current(&self, room: &Room) -> bool {
+        self.revision == Some(room.revision())
+    }
+
+    /// What has changed, those who have gone first: someone who comes back must go before. Looks at each participant, but
+    /// does no more than that with those who have not changed.
     pub(super) fn update(&mut self, room: &Room) -> Vec<Response> {
-        if self.revision.replace(room.revision()) == Some(room.revision()) {
+        let since = self.revision.replace(room.revision());
+        if since == Some(room.revision()) {
             return Vec::new();
         }
         let mut changes = Vec::new();
-        let present: HashMap<&ParticipantSid, &Participant> = self.visible(room).map(|one| (&one.sid, one)).collect();
-        self.known.retain(|sid, known| {
-            let stays = present.contains_key(sid);
-            if !stays {
-                let version = known.version.wrapping_add(1);
-                changes.push(describe::gone(&sid.0, &known.identity, version));
+        if self.departures.replace(room.departures()) != Some(room.departures()) {
+            let present: HashSet<&ParticipantSid> = room.participants().iter().map(|one| &one.sid).collect();
+            let gone = self.known.extract_if(|sid, _| !present.contains(sid));
+            changes.extend(gone.map(|(sid, known)| known.gone(&sid)));
+        }
+        let changed = |one: &&Participant| since.is_none_or(|since| one.changed > since);
+        for one in room.participants().iter().filter(changed) {
+            if one.profile.permissions.hidden && one.sid != self.own {
+                let hidden = self.known.remove(&one.sid);
+                changes.extend(hidden.map(|known| known.gone(&one.sid)));
+                continue;
             }
-            stays
-        });
-        for one in room.participants().iter().filter(|one| present.contains_key(&one.sid)) {
             let known = self.known.get(&one.sid);
             if known.is_none_or(|known| known.stale || known.version != one.version) {
                 changes.push(describe::participant(one));
-                let (sid, known) = Known::of(one);
-                self.known.insert(sid, known);
+                self.known.extend([Known::of(one)]);
             }
         }
-        let message = |page: &[proto::ParticipantInfo]| {
-            let participants = page.to_vec();
-            Response::Update(proto::ParticipantUpdate { participants })
-        };
-        changes.chunks(PAGE).map(message).collect()
+        pages(changes)
     }
 
     /// What has changed of the client itself.
@@ -94,13 +126,29 @@ impl Roster {
         let participants = vec![describe::participant(own)];
         Some(Response::Update(proto::ParticipantUpdate { participants }))
     }
+}
 
-    /// The client itself, and all who are not hidden.
-    fn visible<'a>(&self, room: &'a Room) -> impl Iterator<Item = &'a Participant> + use<'a> {
-        let own = self.own.clone();
-        let seen = move |one: &&Participant| one.sid == own || !one.profile.permissions.hidden;
-        room.participants().iter().filter(seen)
+fn pages(changes: Vec<proto::ParticipantInfo>) -> Vec<Response> {
+    let mut pages: Vec<Vec<proto::ParticipantInfo>> = Vec::new();
+    let mut bytes = 0;
+    for one in changes {
+        let own = one.encoded_len();
+        match pages
+            .last_mut()
+            .filter(|page| page.len() < PAGE && bytes + own <= PAGE_BYTES)
+        {
+            Some(page) => {
+                bytes += own;
+                page.push(one);
+            }
+            None => {
+                bytes = own;
+                pages.push(vec![one]);
+            }
+        }
     }
+    let message = |participants| Response::Update(proto::ParticipantUpdate { participants });
+    pages.into_iter().map(message).collect()
 }
 
 impl Known {
@@ -111,5 +159,9 @@ impl Known {
             stale: false,
         };
         (one.sid.clone(), known)
+    }
+
+    fn gone(&self, sid: &ParticipantSid) -> proto::ParticipantInfo {
+        describe::gone(&sid.0, &self.identity, self.version.wrapping_add(1))
     }
 }

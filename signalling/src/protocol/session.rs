@@ -21,9 +21,6 @@ use crate::hub::{Entered, Shared, unix_now};
 use crate::room::{ParticipantSid, Quality, TrackSid};
 use crate::token::Claims;
 
-/// Changes of the room are gathered for so long before a client is told of them.
-const GATHER: Duration = Duration::from_millis(50);
-
 /// A client that does not take a message within this time is taken for lost.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -170,7 +167,7 @@ impl Session {
                     self.sync();
                 }
                 result = changed.changed(), if due.is_none() => match result {
-                    Ok(()) => due = Some(Instant::now().max(told + GATHER)),
+                    Ok(()) => due = Some(Instant::now().max(told + self.client.gather)),
                     Err(_) => self.close(),
                 },
                 frame = receive(&mut self.socket), if room_for_more => self.take(frame),
@@ -259,6 +256,7 @@ impl Session {
         };
         match outcome.and_then(|outcome| outcome.map_err(|error| error.to_string())) {
             Ok(done) => Some(done),
+            Err(_) if self.is_gone() => None,
             Err(problem) => {
                 tracing::warn!(room = self.room, problem, "a negotiation cannot be carried out");
                 let action = proto::leave_request::Action::Reconnect;
@@ -275,9 +273,17 @@ impl Session {
             let _ = self
                 .worker
                 .run(move |router, now| router.remove_endpoint(now, endpoint));
-            self.gone();
         }
         adopted
+    }
+
+    /// The room has closed the connection: the commands tell why, and end then. Nothing else is to be said before.
+    fn is_gone(&self) -> bool {
+        let connection = self.client.connection;
+        let there = self
+            .hub
+            .with_room(&self.room, |room| room.connection(connection).is_some());
+        there != Some(true)
     }
 
     /// A frame has come, or the WebSocket is closed.
@@ -304,6 +310,9 @@ impl Session {
             wire::Request::SyncState(state) => state.datachannel_receive_states.clone(),
             _ => Vec::new(),
         };
+        if self.is_gone() {
+            return;
+        }
         let client = &mut self.client;
         self.hub.with_room(&self.room, |room| client.handle(room, request));
         if !states.is_empty() {
@@ -372,7 +381,7 @@ impl Session {
         let present = self.hub.with_room(&self.room, |room| {
             let present = room.connection(client.connection).is_some();
             if present {
-                client.sync(room);
+                client.follow(room);
             }
             present
         });

@@ -57,7 +57,8 @@ impl Client {
                 told.insert(one.sid.clone(), one.speaking);
             }
         }
-        told.retain(|sid, level| *level > 0 && room.participants().iter().any(|one| one.sid == *sid));
+        told.retain(|_, level| *level > 0);
+        forget(told, room);
         if !speakers.is_empty() {
             self.send(Response::SpeakersChanged(proto::SpeakersChanged { speakers }));
         }
@@ -87,7 +88,7 @@ impl Client {
                 });
             }
         }
-        told.retain(|sid, _| room.participants().iter().any(|one| one.sid == *sid));
+        forget(&mut told, room);
         self.signals.qualities = told;
         if !updates.is_empty() {
             self.send(Response::ConnectionQuality(proto::ConnectionQualityUpdate { updates }));
@@ -125,6 +126,14 @@ impl Client {
             }
         }
         updates.into_iter().for_each(|update| self.send(update));
+    }
+}
+
+/// Forgets those who have gone, when there are many of them: a sid does not come back.
+fn forget<V>(told: &mut HashMap<ParticipantSid, V>, room: &Room) {
+    if told.len() > room.participants().len() {
+        let present: HashSet<&ParticipantSid> = room.participants().iter().map(|one| &one.sid).collect();
+        told.retain(|sid, _| present.contains(sid));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The room: who is there, what they publish, who leaves.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -55,6 +55,7 @@ pub struct Room {
     /// Fewer participants than the limits allow.
     max_participants: Option<usize>,
     revision: u64,
+    departures: u64,
     limits: RoomLimits,
     participants: Vec<Participant>,
     seed: u64,
@@ -95,6 +96,7 @@ impl Room {
             lifetime: Lifetime::default(),
             max_participants: None,
             revision: 0,
+            departures: 0,
             limits,
             participants: Vec::new(),
             seed,
@@ -184,6 +186,7 @@ impl Room {
                 profile: profile.clone(),
                 connections: vec![connection],
                 version: 0,
+                changed: 0,
                 joined: now,
                 reached: false,
                 audience: Audience::default(),
@@ -385,6 +388,12 @@ impl Room {
         self.revision
     }
 
+    /// How many participants have left so far.
+    #[must_use]
+    pub fn departures(&self) -> u64 {
+        self.departures
+    }
+
     fn change(&mut self, id: ConnectionId, change: impl FnOnce(&mut Participant)) {
         let owner = self
             .position(id)
@@ -521,6 +530,7 @@ impl Room {
         }
         if alone {
             let owner = self.participants.remove(participant);
+            self.departures += 1;
             self.tell(RoomEvent::ParticipantLeft(Box::new(owner), why));
         }
         if published {
@@ -684,6 +694,7 @@ impl Room {
 
     /// The same for some connections. Looks at each of them, and once at all participants.
     fn update(&mut self, watchers: &[ConnectionId]) {
+        let watchers: HashSet<ConnectionId> = watchers.iter().copied().collect();
         let publishers: Vec<&Participant> = self.participants.iter().filter(|one| one.publishes()).collect();
         let mut changes = Vec::new();
         for connection in self.participants.iter().flat_map(|one| &one.connections) {
@@ -743,6 +754,7 @@ impl Room {
         let changed = changed.and_then(|sid| self.participants.iter_mut().find(|one| one.sid == sid));
         if let Some(changed) = changed {
             changed.version = changed.version.wrapping_add(1);
+            changed.changed = self.revision;
         }
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();

@@ -83,6 +83,8 @@ pub struct Participant {
     pub connections: Vec<Connection>,
     /// Grows with every change that others can see.
     pub version: u32,
+    /// The room's [revision](super::Room::revision) when that happened last.
+    pub changed: u64,
     /// When they came.
     pub joined: Instant,
     /// Media could flow at some time.

@@ -17,6 +17,7 @@ use crate::room::{NewTrack, Permissions, Profile, Room, RoomLimits, Source, Trac
 use crate::sdp::{CodecSpec, Codecs, Description, Direction};
 
 mod dual;
+mod thousand;
 
 /// A room, the number that the router gave out last, and what it was asked for.
 struct Stage {
@@ -687,7 +688,7 @@ fn nonsense_ends_in_a_good_bye() {
 }
 
 #[test]
-fn a_thousand_joins_cost_each_client_a_bounded_number_of_messages() {
+fn many_who_come_at_once_are_told_in_pages() {
     let mut stage = Stage::new();
     let (mut ada, _) = stage.join("ada");
     stage.sync(&mut ada);
