@@ -22,7 +22,7 @@ use super::wire::{self, proto};
 use crate::http::bearer;
 use crate::hub::{Hub, Shared, unix_now};
 use crate::problem::Problem;
-use crate::room::{Departure, Profile};
+use crate::room::{Departure, JoinError, Profile};
 use crate::token::Claims;
 
 /// Longest name of a room or participant, in bytes.
@@ -103,7 +103,12 @@ async fn validate(
     Query(query): Query<join::Query>,
     headers: HeaderMap,
 ) -> Result<&'static str, Problem> {
-    check(&hub, &query, &headers)?;
+    let Welcome { claims, profile, .. } = check(&hub, &query, &headers)?;
+    let full = hub.with_room(&claims.video.room, |room| room.is_full_for(&profile.identity));
+    if full == Some(true) {
+        // Clients show the sentence of this status, and of no other that fits.
+        return Err(Problem::new(StatusCode::FORBIDDEN, JoinError::RoomFull.to_string()));
+    }
     Ok("success")
 }
 

@@ -158,6 +158,7 @@ impl Room {
             active_order: 0,
         };
         let limits = self.limits;
+        let full = self.is_full_for(&profile.identity);
         self.begin(now);
         self.lifetime.visit();
         if let Some(known) = self
@@ -177,7 +178,7 @@ impl Room {
                 self.tell(RoomEvent::ParticipantChanged(sid));
             }
         } else {
-            if self.participants.len() >= self.max_participants.unwrap_or(usize::MAX).min(limits.participants) {
+            if full {
                 return Err(JoinError::RoomFull);
             }
             let sid = ParticipantSid(self.new_sid("PA_"));
@@ -198,6 +199,15 @@ impl Room {
             self.tell(RoomEvent::ParticipantJoined(sid));
         }
         Ok(id)
+    }
+
+    /// Whether this participant could not come in: others have taken all places, and this one is not here yet.
+    pub fn is_full_for(&self, identity: &str) -> bool {
+        let most = self
+            .max_participants
+            .unwrap_or(usize::MAX)
+            .min(self.limits.participants);
+        self.participants.len() >= most && !self.participants.iter().any(|one| one.profile.identity == identity)
     }
 
     /// The connection has an endpoint in the router now, or another one. False when the connection is gone: remove the

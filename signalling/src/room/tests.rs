@@ -262,6 +262,8 @@ fn rights_and_limits() {
         stage.room.join(stage.now, &profile("c")).unwrap_err(),
         JoinError::RoomFull
     );
+    assert!(stage.room.is_full_for("c"));
+    assert!(!stage.room.is_full_for("b"), "who is here may come again");
 }
 
 #[test]
