@@ -1,7 +1,7 @@
 // Browser tests: `node run.mjs [WORD…]` runs the scenarios whose name contains one of the words.
 //
 // ALTHING_SERVER names the server program, ALTHING_RELAY the relay, ALTHING_PYTHON the Python with aiortc;
-// `cargo xtask e2e` sets them. ALTHING_SHOTS names a folder for pictures of the page.
+// `cargo xtask e2e` sets them.
 
 import { readdirSync } from 'node:fs';
 import { runAll } from './lib/runner.mjs';

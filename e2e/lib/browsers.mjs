@@ -48,17 +48,18 @@ export function find(...names) {
   throw new Error(`${names[0]} is not installed`);
 }
 
-/** A Chromium with its own empty profile; `t` closes it when the test is over. */
-export async function openChromium(t, { flags = [], viewport = { width: 1280, height: 720 }, colorScheme } = {}) {
+/** A Chromium with its own empty profile; `t` closes it when the test is over. Without `permissions` it refuses every device. */
+export async function openChromium(t, { flags = [], viewport = { width: 1280, height: 720 }, colorScheme, permissions = ['camera', 'microphone'] } = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'althing-chromium-'));
+  const usual = CHROMIUM_FLAGS.filter((flag) => permissions.length > 0 || flag !== '--use-fake-ui-for-media-stream');
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: find('chromium', 'chromium-browser', 'google-chrome'),
-    args: [...CHROMIUM_FLAGS, ...flags],
+    args: [...usual, ...flags],
     headless: true,
     timeout: START_MS,
     viewport,
     colorScheme,
-    permissions: ['camera', 'microphone'],
+    permissions,
   });
   t.defer(async () => {
     await context.close();

@@ -1,4 +1,4 @@
-// People in a browser page: somebody who publishes, somebody who watches, by the client code that the server's own page uses.
+// People in a browser page: somebody who publishes, somebody who watches, by the protocols WHIP and WHEP.
 
 import { serveFiles } from './files.mjs';
 import { token } from './server.mjs';
@@ -9,7 +9,7 @@ export async function barePage(t, browser, server, { rewrite } = {}) {
   const page = await browser.page(`${server.base}/healthz`);
   await page.run(async (scripts) => {
     window.measure = await import(`${scripts}/measure.js`);
-    window.session = await import('/session.js');
+    window.session = await import(`${scripts}/session.js`);
   }, t.scripts);
   if (rewrite) {
     // Between the server's answer and the browser: as if the network in between were another.
