@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod endpoint;
+pub mod estimate;
 pub mod event;
 pub mod forward;
 #[cfg(any(test, fuzzing))]

@@ -9,7 +9,8 @@
 //! | [`outgoing`] | one outgoing stream: ids, forwarder, log |
 //! | [`note`] | which packet under which numbers |
 //! | [`log`] | what was sent under which number, for retransmission |
-//! | [`queue`] | notes that wait for their turn; the pacer's place |
+//! | [`queue`] | notes that wait for their turn |
+//! | [`pacer`] | when the next datagram may go |
 //! | [`report`] | sender reports with the publisher's clock |
 //! | [`datagram`] | a note becomes RTP in the send buffer |
 
@@ -17,9 +18,11 @@ pub mod datagram;
 pub mod log;
 pub mod note;
 pub mod outgoing;
+pub mod pacer;
 pub mod queue;
 pub mod report;
 
 pub use note::Note;
 pub use outgoing::Outgoing;
+pub use pacer::Pacer;
 pub use queue::Queue;

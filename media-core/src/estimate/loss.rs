@@ -1,0 +1,192 @@
+//! What losses say: does sending more lose more, or is it lost anyway?
+//!
+//! After the idea of libwebrtc's newer loss-based estimator: a link is taken to lose a share of whatever is sent (the
+//! *inherent* loss, of a radio link), and beyond that all that goes over its capacity. Which share and which capacity
+//! explain the last seconds best? A capacity is believed only when losses follow the rate clearly; so loss by chance
+//! does not slow us down, and a queue too short to be seen in the delay does.
+
+/// Time that one observation covers at least, in µs, and packets in it.
+const INTERVAL: (i64, u64) = (200_000, 20);
+/// Observations that are kept, some four seconds.
+const OBSERVATIONS: usize = 20;
+/// An observation counts by this factor less than the next.
+const FADING: f64 = 0.92;
+/// Inherent losses that are tried.
+const SHARES: [f64; 14] = [
+    0.0001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.19, 0.25, 0.32, 0.42,
+];
+/// Capacities that are tried, as factors of the highest rate observed.
+const CAPACITIES: usize = 24;
+/// The step from one capacity to the next.
+const STEP: f64 = 0.965;
+/// How much more probable a capacity must be than none to be believed: the difference of logarithms.
+const EVIDENCE: f64 = 4.0;
+/// What one unit of inherent loss costs in probability: small shares are likelier than large ones.
+const DOUBT: f64 = 12.0;
+/// Below this share lost, in all that is remembered, nothing is asked.
+const HARMLESS: f64 = 0.004;
+
+/// Judges losses by the rate at which they happened.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    seen: [Observation; OBSERVATIONS],
+    count: usize,
+    /// What is being counted: sent bytes, packets that arrived, and lost ones, since when.
+    bytes: u64,
+    received: u64,
+    lost: i64,
+    since: Option<i64>,
+    verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Observation {
+    rate: f64,
+    received: f64,
+    lost: f64,
+}
+
+/// What explains the losses best.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Verdict {
+    /// The share that is lost at any rate.
+    pub(super) inherent: f64,
+    /// What the link carries, in bits per second, if it shows.
+    pub(super) capacity: Option<f64>,
+}
+
+impl Losses {
+    /// Takes what feedback has told by `now` µs: bytes and packets that arrived, packets that did not; `sending` is the
+    /// rate at which they were sent, as far as it is known. True when there is a new verdict.
+    pub(super) fn on_feedback(&mut self, now: i64, bytes: u64, received: u64, lost: i64) -> bool {
+        let since = *self.since.get_or_insert(now);
+        self.bytes += bytes;
+        self.received += received;
+        self.lost += lost;
+        let elapsed = now.saturating_sub(since);
+        let packets = self.received.saturating_add_signed(self.lost);
+        if elapsed < INTERVAL.0 || packets < INTERVAL.1 {
+            return false;
+        }
+        let lost = self.lost.max(0) as f64;
+        let received = self.received as f64;
+        let delivered = self.bytes as f64 * 8e6 / elapsed as f64;
+        let rate = delivered * (received + lost) / received.max(1.0);
+        self.seen[self.count % OBSERVATIONS] = Observation { rate, received, lost };
+        self.count += 1;
+        (self.bytes, self.received, self.lost, self.since) = (0, 0, 0, Some(now));
+        self.verdict = self.judge();
+        true
+    }
+
+    /// What is known now.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    fn observations(&self) -> impl Iterator<Item = (f64, Observation)> {
+        let newest = self.count;
+        let oldest = newest.saturating_sub(OBSERVATIONS);
+        let mut weight = 1.0 / FADING;
+        (oldest..newest).rev().map(move |index| {
+            weight *= FADING;
+            (weight, self.seen[index % OBSERVATIONS])
+        })
+    }
+
+    fn judge(&self) -> Verdict {
+        let (mut received, mut lost, mut highest) = (0.0, 0.0, 0.0_f64);
+        for (weight, seen) in self.observations() {
+            received += weight * seen.received;
+            lost += weight * seen.lost;
+            highest = highest.max(seen.rate);
+        }
+        if lost <= HARMLESS * (received + lost) {
+            return Verdict::default();
+        }
+        let (mut free, inherent) = self.best_share(f64::INFINITY);
+        let mut verdict = Verdict {
+            inherent,
+            capacity: None,
+        };
+        free += EVIDENCE;
+        let mut capacity = highest;
+        for _ in 0..CAPACITIES {
+            let (likelihood, inherent) = self.best_share(capacity);
+            if likelihood > free {
+                free = likelihood;
+                verdict = Verdict {
+                    inherent,
+                    capacity: Some(capacity),
+                };
+            }
+            capacity *= STEP;
+        }
+        verdict
+    }
+
+    /// The inherent loss that goes best with `capacity`, and how probable both make what was seen (its logarithm).
+    fn best_share(&self, capacity: f64) -> (f64, f64) {
+        let likelihoods = SHARES.iter().map(|share| (self.likelihood(*share, capacity), *share));
+        likelihoods.fold(
+            (f64::NEG_INFINITY, 0.0),
+            |best, this| if this.0 > best.0 { this } else { best },
+        )
+    }
+
+    fn likelihood(&self, share: f64, capacity: f64) -> f64 {
+        let explained = self.observations().map(|(weight, seen)| {
+            let excess = (1.0 - capacity / seen.rate.max(1.0)).max(0.0);
+            let loss = (share + (1.0 - share) * excess).min(0.999);
+            weight * (seen.lost * loss.ln() + seen.received * (1.0 - loss).ln())
+        });
+        explained.sum::<f64>() - DOUBT * share
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
+mod tests {
+    use super::*;
+
+    /// Observations of 250 packets of 1000 bytes; `loss` gives the share lost at a rate in Mbit/s.
+    fn judge(rates: &[f64], loss: impl Fn(f64) -> f64) -> Verdict {
+        let mut losses = Losses::default();
+        let mut now = 0.0;
+        losses.on_feedback(0, 0, 0, 0);
+        for rate in rates.iter().cycle().take(20) {
+            let lost = (250.0 * loss(*rate)).round();
+            now += 250.0 * 8000.0 / rate;
+            losses.on_feedback(now as i64, (250 - lost as u64) * 1000, 250 - lost as u64, lost as i64);
+        }
+        losses.verdict()
+    }
+
+    #[test]
+    fn loss_by_chance_says_nothing_about_the_rate() {
+        let verdict = judge(&[2.0, 2.2, 2.5, 1.8], |_| 0.1);
+        assert_eq!(verdict.capacity, None);
+        assert!((0.07..0.15).contains(&verdict.inherent), "{verdict:?}");
+    }
+
+    #[test]
+    fn loss_that_follows_the_rate_tells_the_capacity() {
+        let verdict = judge(&[1.8, 2.2, 2.5, 2.1], |rate| (1.0 - 2.0 / rate).max(0.0));
+        let capacity = verdict.capacity.expect("clear enough");
+        assert!((1.9e6..2.1e6).contains(&capacity), "{capacity}");
+        let both = judge(&[1.5, 2.2, 2.6, 1.7], |rate| 0.1 + (1.0 - 2.0 / rate).max(0.0) * 0.9);
+        let capacity = both.capacity.expect("clear enough");
+        assert!((1.85e6..2.15e6).contains(&capacity), "{capacity}");
+        assert!((0.05..0.15).contains(&both.inherent), "{both:?}");
+    }
+
+    #[test]
+    fn no_loss_no_verdict_and_any_numbers_do_no_harm() {
+        assert_eq!(judge(&[2.0, 3.0], |_| 0.0), Verdict::default());
+        let mut losses = Losses::default();
+        for now in [0, i64::MAX, 0, i64::MIN / 2, 5] {
+            losses.on_feedback(now, 1, 1000, -7);
+        }
+        assert!(losses.verdict().inherent.is_finite());
+    }
+}

@@ -1,0 +1,346 @@
+//! How much a peer can be sent: bandwidth estimation on the sending side, from transport-wide feedback.
+//!
+//! draft-ietf-rmcat-gcc-02 (delay), draft-holmer-rmcat-transport-wide-cc-extensions-01 (feedback),
+//! draft-alvestrand-rmcat-remb-03 (an upper bound); `docs/congestion.md` says what differs and why. It sends nothing,
+//! schedules nothing and chooses no layers: it is told what was sent and what came of it, and gives rates.
+//!
+//! ```text
+//!  on_sent ─► feedback  history ──┬─► group ─► trend      is the queue growing? ─┐
+//!  on_feedback ───────────────────┼─► queue_delay         how long is it?       ─┼─► rate ─► target
+//!                                 ├─► throughput          how much arrives?     ─┤
+//!                                 ├─► loss                does rate cause loss? ─┤
+//!                                 └─► probe               did more pass?        ─┘
+//! ```
+//!
+//! All rates are of bytes on the wire, the headers of IPv4 and UDP among them: what a link carries. An estimator holds
+//! a kilobyte or two, and 16 bytes for each packet under way, at most [`MAX_SENT`](feedback::MAX_SENT). No allocation
+//! per packet once it has seen the rate.
+
+pub mod feedback;
+mod group;
+mod loss;
+mod probe;
+mod queue_delay;
+mod rate;
+mod throughput;
+mod trend;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use self::feedback::{Arrival, History};
+use self::group::Groups;
+use self::loss::Losses;
+use self::probe::Probes;
+use self::queue_delay::QueueDelay;
+use self::rate::{Control, Input};
+use self::throughput::Throughput;
+use self::trend::{Signal, Trend};
+use crate::rtcp::{Bitrate, TransportCc};
+use crate::send::pacer;
+
+/// Bytes that IPv4 and UDP add to a datagram.
+pub const OVERHEAD: usize = 28;
+/// Round trip assumed before the first feedback, in µs.
+const INITIAL_RTT: i64 = 100_000;
+/// Slots of ten ms over which rates are taken: as a rule, and when the queue grows.
+const USUAL: i64 = 50;
+const LATELY: i64 = 16;
+const JUST_NOW: i64 = 8;
+/// Less sent than this share of the target proves nothing.
+const BUSY: f64 = 0.8;
+/// Silence after which the link may be gone, in µs, and the time from one cut to the next.
+const SILENCE: i64 = 1_000_000;
+const CUT_INTERVAL: i64 = 500_000;
+/// What a cut leaves.
+const CUT: f64 = 0.7;
+/// Media is sent at this factor of the target, so that a large picture does not wait for the next.
+const PACING: f64 = 1.25;
+/// A probe is sent more evenly than media.
+const PROBE_BURST: Duration = Duration::from_millis(1);
+/// More than is wanted need not be proved, but some.
+const ROOM: f64 = 1.25;
+/// A queue that is longer is not probed, in µs.
+const CALM: i64 = 30_000;
+
+/// Between which rates an estimate lies, and where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Never below: below it there is no use in sending at all.
+    pub min: Bitrate,
+    /// The first guess.
+    pub start: Bitrate,
+    /// Never above.
+    pub max: Bitrate,
+}
+
+impl Default for Limits {
+    /// From 30 kbit/s (one voice) over 300 kbit/s to 50 Mbit/s.
+    fn default() -> Self {
+        Self {
+            min: Bitrate(30_000),
+            start: Bitrate(300_000),
+            max: Bitrate(50_000_000),
+        }
+    }
+}
+
+/// How to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pacing {
+    /// How quickly, everything together.
+    pub rate: Bitrate,
+    /// What may go at once, in time at this rate.
+    pub burst: Duration,
+    /// The link is being probed: when there is nothing to send, send repetitions of about so many bytes.
+    pub padding: Option<usize>,
+}
+
+/// Estimates what one peer can be sent.
+#[derive(Debug)]
+pub struct Estimator {
+    epoch: Instant,
+    limits: Limits,
+    history: History,
+    groups: Groups,
+    trend: Trend,
+    queue: QueueDelay,
+    sending: Throughput,
+    arriving: Throughput,
+    losses: Losses,
+    control: Control,
+    probes: Probes,
+    /// What the receiver says that it can take.
+    bound: Option<f64>,
+    wanted: f64,
+    rtt: Option<i64>,
+    /// When the rate was cut for silence, and what it was before.
+    cut: Option<(i64, f64)>,
+    heard: i64,
+    begun: bool,
+    /// Used and kept by `on_feedback`.
+    arrivals: Vec<Arrival>,
+}
+
+impl Estimator {
+    /// An estimator that knows nothing yet.
+    #[must_use]
+    pub fn new(now: Instant, limits: Limits) -> Self {
+        Self {
+            epoch: now,
+            limits,
+            history: History::default(),
+            groups: Groups::default(),
+            trend: Trend::default(),
+            queue: QueueDelay::default(),
+            sending: Throughput::default(),
+            arriving: Throughput::default(),
+            losses: Losses::default(),
+            control: Control::new(limits.start.0 as f64),
+            probes: Probes::default(),
+            bound: None,
+            wanted: limits.max.0 as f64,
+            rtt: None,
+            cut: None,
+            heard: 0,
+            begun: false,
+            arrivals: Vec::new(),
+        }
+    }
+
+    /// A datagram of `len` bytes goes out under a transport-wide number, each one more than the last.
+    #[inline]
+    pub fn on_sent(&mut self, now: Instant, seq: u16, len: usize) {
+        let at = self.micros(now);
+        if !std::mem::replace(&mut self.begun, true) {
+            self.probes.begin(self.control.rate());
+            self.heard = at;
+        }
+        let size = u16::try_from(len + OVERHEAD).unwrap_or(u16::MAX);
+        let cluster = self.probes.on_sent(size);
+        let seq = self.history.on_sent(at, seq, size, cluster);
+        if cluster != 0 {
+            self.probes.numbered(seq);
+        }
+        self.sending.count(at, size);
+    }
+
+    /// Takes what the peer has received. Costs some ten ns per packet, and tens of µs five times a second while there is
+    /// loss.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) {
+        let at = self.micros(now);
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        arrivals.clear();
+        let told = self.history.on_feedback(feedback, &mut arrivals);
+        self.heard = at;
+        if let Some(latest) = arrivals.iter().map(|packet| packet.sent).max() {
+            let sample = (at - latest).max(0);
+            self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
+        }
+        self.queue.on_arrivals(&arrivals);
+        let mut signal = None;
+        for packet in &arrivals {
+            self.arriving.count(packet.arrived, packet.size);
+            self.probes.on_arrival(packet);
+            if let Some(change) = self.groups.on_arrival(packet) {
+                self.probes.on_jitter(change.delay);
+                self.trend.on_change(&change);
+                if self.trend.signal() == Signal::Over {
+                    signal = Some(Signal::Over);
+                }
+            }
+        }
+        let bytes = arrivals.iter().map(|packet| u64::from(packet.size)).sum();
+        let fresh = self.losses.on_feedback(at, bytes, arrivals.len() as u64, told.lost);
+        self.arrivals = arrivals;
+        self.heard_again();
+        self.decide(at, signal.unwrap_or_else(|| self.trend.signal()), fresh);
+        while let Some(rate) = self.probes.result(told.reported) {
+            self.control.proved(rate);
+        }
+        self.keep_bounds();
+        self.look_further(at);
+    }
+
+    /// The receiver can take no more than this.
+    pub fn on_remb(&mut self, bound: Bitrate) {
+        self.bound = Some(bound.0 as f64);
+        self.keep_bounds();
+    }
+
+    /// How much could be sent at all if the link carried it. More is not sought.
+    pub fn set_wanted(&mut self, wanted: Bitrate) {
+        self.wanted = wanted.0 as f64;
+    }
+
+    /// Does what is due at `now`: when nothing is heard, the rate falls.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let at = self.micros(now);
+        if self.silent_until().is_none_or(|due| due > at) {
+            return;
+        }
+        let before = self.cut.map_or_else(|| self.control.rate(), |(_, before)| before);
+        self.cut = Some((at, before));
+        self.probes.stop();
+        let rate = (self.control.rate() * CUT).max(self.limits.min.0 as f64);
+        self.control.limit(rate);
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.silent_until()
+            .map(|at| self.epoch + Duration::from_micros(at.unsigned_abs()))
+    }
+
+    /// What can be sent, in all.
+    #[must_use]
+    pub fn target(&self) -> Bitrate {
+        self.bitrate(self.control.rate())
+    }
+
+    /// How to send now. Ask before each packet or burst.
+    pub fn pacing(&mut self, now: Instant) -> Pacing {
+        let at = self.micros(now);
+        let limit = (self.wanted * ROOM).min(self.bound.unwrap_or(f64::INFINITY));
+        let target = self.target();
+        if let Some(probe) = self.probes.sending(at, limit.min(self.limits.max.0 as f64)) {
+            return Pacing {
+                rate: to_bitrate(probe.rate).max(target),
+                burst: PROBE_BURST,
+                padding: Some(Probes::padding(&probe)),
+            };
+        }
+        Pacing {
+            rate: to_bitrate(target.0 as f64 * PACING),
+            burst: pacer::BURST,
+            padding: None,
+        }
+    }
+
+    /// What stands in the queue of the slowest link, as far as it is seen.
+    #[must_use]
+    pub fn queue_delay(&self) -> Duration {
+        Duration::from_micros(self.queue.standing().unsigned_abs())
+    }
+
+    /// From sending a packet to hearing of it, smoothed; `None` before the first feedback.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt.map(|rtt| Duration::from_micros(rtt.unsigned_abs()))
+    }
+
+    fn decide(&mut self, now: i64, signal: Signal, fresh_losses: bool) {
+        if self.control.gives_up(now) {
+            self.queue.accept();
+        }
+        let verdict = self.losses.verdict();
+        let passing = 1.0 - verdict.inherent.min(0.5);
+        let target = self.control.rate();
+        let sent = self.sending.rate(USUAL);
+        self.control.update(&Input {
+            now,
+            signal,
+            standing: self.queue.standing(),
+            noise: self.queue.noise(),
+            rtt: self.rtt.unwrap_or(INITIAL_RTT),
+            arriving: self.arriving.rate(USUAL).map(|rate| rate / passing),
+            lately: self.arriving.rate(LATELY).map(|rate| rate / passing),
+            just_now: self.arriving.rate(JUST_NOW).map(|rate| rate / passing),
+            idle: sent.is_none_or(|sent| sent < BUSY * target),
+        });
+        if let Some(capacity) = verdict.capacity.filter(|_| fresh_losses) {
+            self.control.limit(capacity);
+        }
+        if signal == Signal::Over {
+            self.probes.stop();
+        }
+    }
+
+    fn keep_bounds(&mut self) {
+        let (min, max) = (self.limits.min.0 as f64, self.limits.max.0 as f64);
+        self.control.clamp(min, self.bound.unwrap_or(max).clamp(min, max));
+    }
+
+    /// Probes when more is wanted than known, and nothing speaks against it.
+    fn look_further(&mut self, now: i64) {
+        let calm = self.trend.signal() == Signal::Normal && self.queue.standing() < CALM;
+        let rate = self.control.rate();
+        if calm && self.control.may_try(now) && rate < self.wanted {
+            self.probes.now_and_then(now, rate);
+        }
+    }
+
+    /// After silence: what passed before may pass again.
+    fn heard_again(&mut self) {
+        if let Some((_, before)) = self.cut.take() {
+            self.probes.plan(before);
+        }
+    }
+
+    fn silent_until(&self) -> Option<i64> {
+        let oldest = self.history.oldest_unknown()?;
+        let patience = SILENCE.max(3 * self.rtt.unwrap_or(INITIAL_RTT));
+        let due = oldest.max(self.heard) + patience;
+        Some(self.cut.map_or(due, |(at, _)| due.max(at + CUT_INTERVAL)))
+    }
+
+    fn bitrate(&self, rate: f64) -> Bitrate {
+        to_bitrate(rate).clamp(self.limits.min, self.limits.max)
+    }
+
+    fn micros(&self, now: Instant) -> i64 {
+        i64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates are positive and far below the bound"
+)]
+fn to_bitrate(rate: f64) -> Bitrate {
+    Bitrate(rate as u64)
+}
