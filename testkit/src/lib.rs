@@ -5,18 +5,20 @@
 //! | [`clock`] | time that passes only when a test says so |
 //! | [`rng`] | the same luck on every machine |
 //! | [`network`] | a bad network, sans-I/O: loss, bursts, delay, jitter, reordering, duplication, a slow link with a queue |
+//! | [`congestion`] | bad lines and what the estimator makes of them |
 //! | [`peer`] | participants in the test's own process: synthetic cameras, critical viewers |
 //! | [`simulation`] | a router, its peers and the networks between them |
 //! | [`client`] | a peer on a real socket, by WHIP or WHEP to a running server |
 //! | [`alloc`] | an allocator that counts, per thread |
 //!
-//! Programs: `relay` is the network emulator between real browsers and a real server (UDP); `subscribers` measures what
+//! Programs: `network` runs the scenarios of [`congestion`]; `relay` is the network emulator between real browsers and a real server (UDP); `subscribers` measures what
 //! a packet costs a running server.
 #![deny(unsafe_code)]
 
 pub mod alloc;
 pub mod client;
 pub mod clock;
+pub mod congestion;
 pub mod network;
 pub mod peer;
 pub mod rng;

@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask test | e2e | bench | cost | fuzz | setup | vendor`.
+//! The project's commands: `cargo xtask test | e2e | bench | cost | fuzz | network | setup | vendor`.
 //!
 //! What CI does is what a person runs by hand: `cargo xtask test`, or one part of it with `--only STEP`.
 
@@ -73,6 +73,15 @@ enum Command {
         #[arg(long)]
         smoke: bool,
     },
+    /// What the bandwidth estimator makes of bad lines, in virtual time: a table of aims, and pictures in
+    /// `target/network/`.
+    Network {
+        /// Where all luck comes from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Parts of names of scenarios.
+        words: Vec<String>,
+    },
     /// Install what the tests need: browsers, ffmpeg, Node, Python, and their packages.
     Setup,
     /// Fetch the client SDK that the conference page brings along, and write its checksums.
@@ -95,6 +104,7 @@ fn main() -> ExitCode {
             seconds,
         } => succeeded(cost::run(subscribers, rate, seconds)),
         Command::Fuzz { seconds, smoke } => succeeded(fuzz::run(seconds, smoke)),
+        Command::Network { seed, words } => test::network(seed, &words),
         Command::Setup => succeeded(setup::install()),
         Command::Vendor { version } => succeeded(vendor::refresh(version.as_deref())),
     };

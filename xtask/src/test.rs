@@ -92,6 +92,22 @@ pub(crate) fn bench(arguments: &[String]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
+/// Runs the scenarios of bad lines in this terminal.
+pub(crate) fn network(seed: u64, words: &[String]) -> bool {
+    let mut command = cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "althing-testkit",
+        "--bin",
+        "network",
+        "--",
+    ]);
+    command.arg("--out").arg(workspace::target().join("network"));
+    command.arg("--seed").arg(seed.to_string()).args(words);
+    command.status().is_ok_and(|status| status.success())
+}
+
 fn names() -> Vec<&'static str> {
     STEPS.iter().map(|step| step.0).collect()
 }

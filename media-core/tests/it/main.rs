@@ -4,6 +4,7 @@
 
 mod bytes_through;
 mod churn;
+mod congestion;
 mod data_channels;
 mod hostile;
 mod late_joiner;

@@ -97,6 +97,13 @@ impl Link {
         self.in_flight.peek().map(|next| next.0.arrival)
     }
 
+    /// How long a datagram that is put in at `now` would wait for those before it.
+    #[must_use]
+    pub fn backlog(&self, now: Instant) -> Duration {
+        self.busy_until
+            .map_or(Duration::ZERO, |busy| busy.saturating_duration_since(now))
+    }
+
     /// How it treats datagrams.
     #[must_use]
     pub fn config(&self) -> &LinkConfig {
