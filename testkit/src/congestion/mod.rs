@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`scenario`] | what happens to the line, and what is demanded |
 //! | [`table`] | all scenarios |
-//! | [`run`] | one run: everybody on one link |
+//! | [`mod@run`] | one run: everybody on one link |
 //! | [`report`] | what was measured, and whether it is enough |
 //! | [`plot`] | a run as a picture |
 //! | [`flow`] | a peer that is sent voice and video |
