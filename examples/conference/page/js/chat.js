@@ -86,7 +86,7 @@ export class Chat {
     element.querySelector('.words').append(...withLinks(text));
     at('no-messages').hidden = true;
     list.append(element);
-    for (const old of all(':scope > li', list).slice(0, -KEPT)) old.remove();
+    for (const old of all(':scope > .message', list).slice(0, -KEPT)) old.remove();
     if (atEnd || own) list.scrollTop = list.scrollHeight;
     return element;
   }

@@ -6,13 +6,12 @@ const GAP = 8;
 const SMALLEST = { width: 150, height: 100 };
 /** Most tiles on one page: each is a picture to receive and to decode. */
 const MOST = 25;
-/** A tile is never wider (for its height) than the first, nor narrower than the second. */
+/** A tile is never wider for its height than this, nor narrower: on an area that is wide, and on one that is high. */
 const WIDEST = 16 / 9;
-const NARROWEST = 1.15;
+const NARROWEST = { wide: 1.15, high: 0.95 };
 
 /** A grid on an area of `width` by `height`: how many tiles fit on a page, and a page with so many of them. */
 export function grid(width, height) {
-  const fit = (whole, one) => Math.max(1, Math.floor((whole + GAP) / (one + GAP)));
   const perPage = Math.min(MOST, fit(width, SMALLEST.width) * fit(height, SMALLEST.height));
   return { perPage, place: (count) => places(count, width, height) };
 }
@@ -23,7 +22,7 @@ function places(count, width, height) {
   for (let columns = 1; columns <= count; columns += 1) {
     const rows = Math.ceil(count / columns);
     const cell = { width: (width - GAP * (columns - 1)) / columns, height: (height - GAP * (rows - 1)) / rows };
-    const tile = shaped(cell);
+    const tile = shaped(cell, width > height ? NARROWEST.wide : NARROWEST.high);
     const area = tile.width * tile.height;
     if (area > best.area) best = { area, columns, rows, tile };
   }
@@ -39,25 +38,49 @@ function places(count, width, height) {
 }
 
 /** The largest tile of a good shape inside a cell. */
-function shaped({ width, height }) {
-  const ratio = Math.min(WIDEST, Math.max(NARROWEST, width / height));
+function shaped({ width, height }, narrowest) {
+  const ratio = Math.min(WIDEST, Math.max(narrowest, width / height));
   return width / height > ratio ? { width: height * ratio, height } : { width, height: width / ratio };
 }
 
-/** One large tile, and a strip for `others`: on the right where there is room, below on narrow screens. */
-export function focus(width, height, others) {
+/**
+ * One large tile, and a strip for `others`: on the right where there is room, below where it is narrow. `flat`: the large one
+ * is a screen, which needs no height.
+ */
+export function focus(width, height, others, flat) {
   if (others === 0) return { perPage: 0, main: { left: 0, top: 0, width, height }, place: () => [] };
-  const beside = width > 640 && width > height;
-  const tileWidth = beside ? Math.min(240, Math.max(160, width * 0.18)) : Math.min(160, (width - 2 * GAP) / 3);
-  const tile = { width: tileWidth, height: tileWidth / (beside ? WIDEST : 4 / 3) };
-  const perPage = beside
-    ? Math.max(1, Math.floor((height + GAP) / (tile.height + GAP)))
-    : Math.max(1, Math.floor((width + GAP) / (tile.width + GAP)));
-  const main = beside
-    ? { left: 0, top: 0, width: width - tile.width - GAP, height }
-    : { left: 0, top: 0, width, height: height - tile.height - GAP };
-  const place = (count) => Array.from({ length: count }, (_, index) => (beside
-    ? { left: width - tile.width, top: (height - count * tile.height - (count - 1) * GAP) / 2 + index * (tile.height + GAP), ...tile }
-    : { left: (width - count * tile.width - (count - 1) * GAP) / 2 + index * (tile.width + GAP), top: height - tile.height, ...tile }));
-  return { perPage, main, place };
+  return width > 640 && width > height ? strip(width, height) : rows(width, height, flat);
 }
+
+function strip(width, height) {
+  const tileWidth = Math.min(240, Math.max(160, width * 0.18));
+  const tile = { width: tileWidth, height: tileWidth / WIDEST };
+  const top = (count) => (height - count * tile.height - (count - 1) * GAP) / 2;
+  return {
+    perPage: fit(height, tile.height),
+    main: { left: 0, top: 0, width: width - tile.width - GAP, height },
+    place: (count) => Array.from({ length: count }, (_, row) => ({ left: width - tile.width, top: top(count) + row * (tile.height + GAP), ...tile })),
+  };
+}
+
+function rows(width, height, flat) {
+  const columns = fit(width, 110);
+  const tileWidth = (width - GAP * (columns - 1)) / columns;
+  const tile = { width: tileWidth, height: Math.min(tileWidth / (4 / 3), height / 3) };
+  const most = height - tile.height - GAP;
+  const main = { left: 0, top: 0, width, height: Math.min(most, flat ? width / (4 / 3) : width * 1.1) };
+  const inRow = (row, count) => Math.min(columns, count - row * columns);
+  const left = (row, count) => (width - inRow(row, count) * tile.width - (inRow(row, count) - 1) * GAP) / 2;
+  return {
+    perPage: columns * fit(height - main.height - GAP, tile.height),
+    main,
+    place: (count) => Array.from({ length: count }, (_, index) => {
+      const row = Math.floor(index / columns);
+      const across = left(row, count) + (index - row * columns) * (tile.width + GAP);
+      return { left: across, top: main.height + GAP + row * (tile.height + GAP), ...tile };
+    }),
+  };
+}
+
+/** How many of this size, with gaps between, fit into a whole; at least one. */
+const fit = (whole, one) => Math.max(1, Math.floor((whole + GAP) / (one + GAP)));

@@ -68,7 +68,8 @@ export class Lobby {
       icon(button, `${button.dataset.device === 'audio' ? 'mic' : 'camera'}${on ? '' : '-off'}`);
     }
     const picture = this.devices.on('video');
-    if (at('preview').srcObject !== this.devices.stream) at('preview').srcObject = this.devices.stream;
+    const stream = picture ? this.devices.stream : null; // one without tracks would keep the page loading for ever
+    if (at('preview').srcObject !== stream) at('preview').srcObject = stream;
     at('preview').hidden = !picture;
     at('preview-hint').hidden = picture;
     at('level-hint').textContent = this.devices.on('audio')

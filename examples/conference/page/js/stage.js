@@ -82,7 +82,7 @@ export class Stage {
     if (width === 0) return;
     const large = this.#focus();
     const rest = this.#sorted().filter((tile) => tile !== large);
-    const layout = large ? focus(width, height, rest.length) : grid(width, height);
+    const layout = large ? focus(width, height, rest.length, large.source === SCREEN) : grid(width, height);
     this.#perPage = Math.max(1, layout.perPage);
     const pages = Math.max(1, Math.ceil(rest.length / this.#perPage));
     this.#page = Math.min(this.#page, pages - 1);

@@ -1,9 +1,9 @@
 // One tile: the camera of somebody, or a screen that is shared.
 
-import { all, colour, copy, initials, say } from './dom.js';
+import { colour, copy, initials, say } from './dom.js';
 
 /** A picture whose shape differs more than this from its tile is shown whole, with bars. */
-const TOO_DIFFERENT = 1.7;
+const TOO_DIFFERENT = 1.9;
 
 export class Tile {
   #track;
@@ -96,10 +96,16 @@ export class Tile {
   }
 }
 
-/** The tiles of a list in the order of the page, for the keyboard. */
+/** Puts these tiles, and no others, into a list in this order, as the keyboard follows it. */
 export function inOrder(list, tiles) {
-  const wanted = tiles.map((tile) => tile.element);
-  if (all(':scope > li', list).some((element, index) => element !== wanted[index]) || list.children.length !== wanted.length) {
-    list.replaceChildren(...wanted);
-  }
+  const focused = document.activeElement;
+  tiles.forEach(({ element, video }, index) => {
+    const there = list.children[index] ?? null;
+    if (there === element) return;
+    if (element.isConnected && list.moveBefore) return void list.moveBefore(element, there);
+    list.insertBefore(element, there);
+    video.play().catch(() => {}); // taken out of the page, it had stopped
+  });
+  while (list.children.length > tiles.length) list.lastElementChild.remove();
+  if (list.contains(focused)) focused.focus({ preventScroll: true });
 }
