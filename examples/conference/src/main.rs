@@ -6,6 +6,7 @@
 //! | `settings` | defaults, configuration file, what is refused |
 //! | `invitation` | access tokens |
 //! | `server` | starts all parts, ends them |
+//! | `connections` | accepts HTTP connections |
 //! | `media` | sockets, workers, routers |
 //! | `page` | the page at `/`: the program's, or a folder's |
 //! | `figures` | `GET /stats` |
@@ -16,6 +17,7 @@
 #![expect(clippy::print_stderr, reason = "so is why it does not start")]
 
 mod arguments;
+mod connections;
 mod figures;
 mod invitation;
 mod media;
@@ -31,6 +33,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command};
 use crate::settings::Settings;
+
+/// Open files that are asked for.
+#[cfg(unix)]
+const MAX_FILES: u64 = 65_536;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -54,6 +60,11 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    // Each connection is a file; many systems allow 1024 at first, and more to who asks.
+    #[cfg(unix)]
+    if let Err(error) = rlimit::increase_nofile_limit(MAX_FILES) {
+        tracing::warn!(%error, "few connections are possible");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

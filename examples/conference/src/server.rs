@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::signal;
 use tokio::task::JoinSet;
 
+use crate::connections;
 use crate::figures;
 use crate::invitation;
 use crate::media::{self, MediaError};
@@ -100,8 +101,7 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
         .map_or_else(String::new, |(_, address)| spoken(*address));
     let mut serving = JoinSet::new();
     for (listener, _) in listeners {
-        let service = axum::serve(listener, routes.clone());
-        serving.spawn(async move { service.await });
+        serving.spawn(connections::serve(listener, routes.clone()));
     }
     ready(address);
     stop.await;

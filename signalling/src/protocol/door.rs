@@ -28,6 +28,9 @@ use crate::token::Claims;
 /// Longest name of a room or participant, in bytes.
 const MAX_NAME: usize = 256;
 
+/// What is read of a WebSocket at once, in bytes: most messages are much shorter, and each client has a buffer of its own.
+const READ_BUFFER: usize = 8 * 1024;
+
 /// All routes.
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
@@ -66,7 +69,8 @@ async fn connect(
     })?;
     let upgrade = upgrade
         .max_message_size(wire::MAX_FRAME)
-        .max_frame_size(wire::MAX_FRAME);
+        .max_frame_size(wire::MAX_FRAME)
+        .read_buffer_size(READ_BUFFER);
     let room = welcome.claims.video.room.clone();
     if welcome.request.reconnect {
         let sid = &welcome.request.participant_sid;

@@ -267,7 +267,7 @@ impl Session {
     }
 
     /// A new endpoint belongs to the client from now on; false when it has gone meanwhile.
-    fn adopt(&mut self, endpoint: EndpointId) -> bool {
+    fn adopt(&self, endpoint: EndpointId) -> bool {
         let adopted = self.hub.adopt(&self.room, self.client.connection, endpoint);
         if !adopted {
             let _ = self
