@@ -281,3 +281,31 @@ scenario('sdk: encrypted end to end', { seconds: 120 }, async (t) => {
   await ada.run(() => me.room.localParticipant.sendText('in private', { topic: 'chat' }));
   await until('the text comes', async () => (await ben.events('Text')).some((one) => one.text === 'in private'));
 });
+
+for (const codec of ['vp9', 'av1']) {
+  scenario(`sdk: layers inside one stream, ${codec}`, { seconds: 120, beside: true }, async (t) => {
+    const server = await startServer(t);
+    const browser = await openChromium(t);
+    const ada = await member(t, browser, server, 'hall', 'ada');
+    const size = { width: 1280, height: 720 };
+    await ada.ask('picture', { colour: [30, 30, 200], codec, fps: 10, ...size });
+    const ben = await member(t, browser, server, 'hall', 'ben');
+    const widths = [];
+    const shows = async (wanted) => {
+      await ben.sees('ada');
+      const before = (await ben.inbound('ada')).frames;
+      await until(`a picture ${wanted} wide`, async () => {
+        const { frames, width } = await ben.inbound('ada');
+        widths.push(width);
+        return frames > before + 5 && width === wanted;
+      }, 30_000, 200);
+    };
+    await shows(1280);
+    for (const [quality, width] of [[0, 320], [1, 640], [2, 1280]]) {
+      await ben.ask('quality', { identity: 'ada', quality });
+      await shows(width);
+    }
+    const [encoding, ...more] = await ada.ask('encodings');
+    check(more.length === 0, `sends ${JSON.stringify([encoding, ...more])}`);
+  });
+}

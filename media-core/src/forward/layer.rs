@@ -1,4 +1,4 @@
-//! Which simulcast encoding is wanted, and which temporal layers pass.
+//! Which simulcast encoding is wanted, and which temporal and spatial layers inside it pass.
 
 use crate::payload::Info;
 use crate::time::RtpTime;
@@ -20,6 +20,12 @@ impl LayerSet {
     #[must_use]
     pub fn contains(self, encoding: u8) -> bool {
         encoding < 8 && self.0 & (1 << encoding) != 0
+    }
+
+    /// Whether there is more than one.
+    #[must_use]
+    pub fn is_simulcast(self) -> bool {
+        self.0.count_ones() > 1
     }
 
     /// The highest encoding that is not above `limit`, or else the lowest there is.
@@ -92,9 +98,184 @@ impl TemporalFilter {
     }
 }
 
+/// Lets spatial layers up to a target pass, for streams that carry several of them (SVC; RFC 9628 §3, AV1 RTP §5).
+///
+/// Layers below the target always pass, also where the target does not depend on them between keyframes: so a subscriber
+/// can be taken down with the next picture, without a keyframe.
+#[derive(Debug)]
+pub struct SpatialFilter {
+    target: u8,
+    limit: u8,
+    /// The first picture with this limit, and the limit of those before it.
+    since: Option<RtpTime>,
+    before: u8,
+    newest: Option<RtpTime>,
+    /// Something of the newest picture did not pass: its upper layers cannot be had any more.
+    cut: bool,
+    /// The highest layer seen since the last keyframe.
+    top: u8,
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passes {
+    /// It is sent.
+    pub kept: bool,
+    /// It is the last of its picture that is sent, though not the last that was received: it carries the marker.
+    pub ends: bool,
+}
+
+impl SpatialFilter {
+    /// Starts at a keyframe, so with all layers up to `target`.
+    #[must_use]
+    pub fn new(target: u8) -> Self {
+        Self {
+            target,
+            limit: target,
+            since: None,
+            before: target,
+            newest: None,
+            cut: false,
+            top: 0,
+        }
+    }
+
+    /// The highest layer wanted. Lowering takes effect with the next picture, raising when a layer begins without
+    /// reference to earlier pictures.
+    pub fn set_target(&mut self, target: u8) {
+        self.target = target;
+    }
+
+    /// A higher layer is wanted and is there to be had, if only it began anew.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.target > self.limit && self.top > self.limit
+    }
+
+    /// What becomes of the packet with this timestamp.
+    #[inline]
+    pub fn passes(&mut self, timestamp: RtpTime, info: Info) -> Passes {
+        if self.newest.is_none_or(|newest| timestamp.since(newest) > 0) {
+            self.newest = Some(timestamp);
+            self.cut = false;
+            if self.target < self.limit {
+                self.change(timestamp, self.target);
+            }
+        }
+        let whole = !self.cut && self.newest == Some(timestamp);
+        if info.keyframe {
+            self.top = 0;
+            if whole && self.target > self.limit {
+                self.change(timestamp, self.target);
+            }
+        }
+        self.top = self.top.max(info.spatial);
+        let next = info.start_of_frame && info.spatial_switch_up && info.spatial.checked_sub(1) == Some(self.limit);
+        if whole && next && info.spatial <= self.target {
+            self.change(timestamp, info.spatial);
+        }
+        let late = self.since.is_some_and(|since| timestamp.since(since) < 0);
+        let limit = if late { self.before } else { self.limit };
+        let kept = info.spatial <= limit;
+        self.cut |= !kept && self.newest == Some(timestamp);
+        Passes {
+            kept,
+            ends: info.end_of_frame && info.spatial == limit,
+        }
+    }
+
+    fn change(&mut self, timestamp: RtpTime, limit: u8) {
+        if self.since != Some(timestamp) {
+            self.before = self.limit;
+        }
+        self.since = Some(timestamp);
+        self.limit = limit;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The single packet of a layer's frame.
+    fn layer(spatial: u8, anew: bool) -> Info {
+        Info {
+            spatial,
+            spatial_switch_up: anew,
+            keyframe: anew && spatial == 0,
+            start_of_frame: true,
+            end_of_frame: true,
+            ..Info::default()
+        }
+    }
+
+    /// Which of three layers of a picture pass, and which of them has the marker.
+    fn picture(filter: &mut SpatialFilter, at: u32, anew: bool) -> (Vec<u8>, Option<u8>) {
+        let passes = (0..3).map(|spatial| (spatial, filter.passes(RtpTime(at), layer(spatial, anew))));
+        let kept: Vec<_> = passes.filter(|(_, passes)| passes.kept).collect();
+        let ends = kept.iter().find(|(_, passes)| passes.ends).map(|(spatial, _)| *spatial);
+        (kept.iter().map(|(spatial, _)| *spatial).collect(), ends)
+    }
+
+    #[test]
+    fn spatial_layers_fall_at_once_and_rise_where_they_begin_anew() {
+        let mut filter = SpatialFilter::new(2);
+        assert_eq!(picture(&mut filter, 1, true), (vec![0, 1, 2], Some(2)));
+        filter.set_target(0);
+        assert_eq!(picture(&mut filter, 2, false), (vec![0], Some(0)));
+        assert!(!filter.waits());
+        filter.set_target(1);
+        assert!(filter.waits());
+        assert_eq!(
+            picture(&mut filter, 3, false),
+            (vec![0], Some(0)),
+            "it refers to what was left out"
+        );
+        assert_eq!(picture(&mut filter, 4, true), (vec![0, 1], Some(1)));
+        assert!(!filter.waits());
+        filter.set_target(u8::MAX);
+        assert_eq!(
+            picture(&mut filter, 5, true),
+            (vec![0, 1, 2], None),
+            "the last has the marker already"
+        );
+    }
+
+    #[test]
+    fn a_late_packet_passes_as_its_picture_did() {
+        let mut filter = SpatialFilter::new(2);
+        picture(&mut filter, 1, true);
+        filter.set_target(0);
+        assert!(
+            filter.passes(RtpTime(1), layer(2, false)).kept,
+            "the picture has begun to pass"
+        );
+        picture(&mut filter, 2, false);
+        assert!(filter.passes(RtpTime(1), layer(2, false)).kept);
+        filter.set_target(2);
+        // The middle layer has overtaken the lowest, so the picture is not whole.
+        assert!(filter.passes(RtpTime(3), layer(1, true)).kept);
+        assert!(filter.passes(RtpTime(3), layer(0, true)).kept);
+        filter.set_target(0);
+        picture(&mut filter, 4, false);
+        filter.set_target(2);
+        assert!(
+            !filter.passes(RtpTime(5), layer(2, true)).kept,
+            "there is none below it"
+        );
+        assert!(
+            !filter.passes(RtpTime(5), layer(1, true)).kept,
+            "what follows it is lost"
+        );
+    }
+
+    #[test]
+    fn a_layer_that_is_not_sent_is_not_waited_for() {
+        let mut filter = SpatialFilter::new(0);
+        filter.passes(RtpTime(1), layer(0, true));
+        filter.set_target(2);
+        assert!(!filter.waits());
+    }
 
     fn frame(temporal: u8, switch_up: bool) -> Info {
         Info {

@@ -7,7 +7,7 @@
 //! | file | one idea |
 //! |---|---|
 //! | this | decides packet by packet; an *epoch* is the time between two switches |
-//! | [`layer`] | which encoding is wanted, which temporal layers pass |
+//! | [`layer`] | which encoding is wanted, which temporal and spatial layers inside it pass |
 //! | [`renumber`] | numbers without gaps but those of real loss |
 //! | [`picture`] | VP8 and VP9 picture ids across switches |
 //! | [`timeline`] | timestamps across switches |
@@ -22,7 +22,7 @@ pub mod timeline;
 use std::time::Instant;
 
 pub use self::layer::LayerSet;
-use self::layer::TemporalFilter;
+use self::layer::{Passes, SpatialFilter, TemporalFilter};
 use self::picture::Pictures;
 use self::renumber::{Mapped, Renumber};
 use self::timeline::Timeline;
@@ -74,6 +74,8 @@ pub struct Rewrite {
     pub timestamp: RtpTime,
     /// The new numbers inside the payload, if the payload has such.
     pub patch: Option<Patch>,
+    /// It is the last packet of its picture that is sent.
+    pub ends: bool,
     /// Send no payload, only padding: the number is taken but the packet is not wanted.
     pub filler: bool,
 }
@@ -96,6 +98,7 @@ struct Epoch {
     numbers: Renumber,
     pictures: Pictures,
     temporal: TemporalFilter,
+    spatial: SpatialFilter,
 }
 
 /// The rewriting state of one subscription. About 2 kB, no allocation per packet.
@@ -153,11 +156,29 @@ impl Forwarder {
         if let Some(epoch) = &mut self.epoch {
             epoch.temporal.set_target(target.temporal);
         }
+        self.set_inner_target();
+    }
+
+    /// With several encodings the target chooses among them, with one it chooses among the layers inside it.
+    fn set_inner_target(&mut self) {
+        let target = self.inner_target();
+        if let Some(epoch) = &mut self.epoch {
+            epoch.spatial.set_target(target);
+        }
+    }
+
+    fn inner_target(&self) -> u8 {
+        if self.live.is_simulcast() {
+            u8::MAX
+        } else {
+            self.target.spatial
+        }
     }
 
     /// Tells which encodings are being received.
     pub fn set_live(&mut self, live: LayerSet) {
         self.live = live;
+        self.set_inner_target();
     }
 
     /// Stops or resumes. After a pause, video goes on with a keyframe.
@@ -198,8 +219,11 @@ impl Forwarder {
     /// The encoding that must send a keyframe before it can be forwarded.
     #[must_use]
     pub fn waits_for(&self) -> Option<u8> {
-        self.wanted()
-            .filter(|wanted| self.kind == MediaKind::Video && self.current() != Some(*wanted))
+        let misses = |epoch: &Epoch, wanted| epoch.encoding != wanted || epoch.spatial.waits();
+        self.wanted().filter(|wanted| {
+            let misses = self.epoch.as_ref().is_none_or(|epoch| misses(epoch, *wanted));
+            self.kind == MediaKind::Video && misses
+        })
     }
 
     /// The encoding that gave the last packets, and what was added to its media time modulo 2³².
@@ -250,6 +274,7 @@ impl Forwarder {
             numbers: Renumber::start(meta.seq.0, self.next_seq),
             pictures: Pictures::start(meta.info.ids, self.last_ids),
             temporal: TemporalFilter::new(self.target.temporal),
+            spatial: SpatialFilter::new(self.inner_target()),
         }));
     }
 
@@ -262,6 +287,7 @@ impl Forwarder {
             seq,
             timestamp,
             patch: None,
+            ends: false,
             filler: true,
         })
     }
@@ -281,12 +307,28 @@ impl Forwarder {
     #[inline]
     pub fn forward(&mut self, now: Instant, meta: &Meta) -> Option<Rewrite> {
         let epoch = self.epoch.as_mut()?;
-        let keep = !meta.empty && (self.kind == MediaKind::Audio || epoch.temporal.passes(meta.timestamp, meta.info));
+        let (temporal, spatial) = match self.kind {
+            MediaKind::Audio => (
+                true,
+                Passes {
+                    kept: true,
+                    ends: false,
+                },
+            ),
+            MediaKind::Video => (
+                epoch.temporal.passes(meta.timestamp, meta.info),
+                epoch.spatial.passes(meta.timestamp, meta.info),
+            ),
+        };
+        let keep = !meta.empty && temporal && spatial.kept;
         let (seq, filler) = match epoch.numbers.map(meta.seq.0, keep) {
             Mapped::Forward(seq) => (seq, false),
             Mapped::Filler(seq) => (seq, true),
             Mapped::Dropped => {
-                epoch.pictures.skip(meta.info.ids);
+                // Of a picture that only lacks its upper layers the number is used.
+                if !temporal {
+                    epoch.pictures.skip(meta.info.ids);
+                }
                 return None;
             }
             Mapped::Stale => return None,
@@ -305,6 +347,7 @@ impl Forwarder {
             seq: SeqNo(seq),
             timestamp,
             patch,
+            ends: spatial.ends,
             filler,
         })
     }

@@ -197,3 +197,46 @@ fn a_long_outage_starts_again_with_a_keyframe() {
         Some((1, 2))
     );
 }
+
+/// A VP9 packet that is a whole frame of one of three spatial layers, with picture id and `TL0PICIDX`.
+fn vp9(picture_id: u16, spatial: u8, key: bool) -> Info {
+    let [high, low] = (0x8000 | picture_id).to_be_bytes();
+    let inter_picture = if key { 0 } else { 0x40 };
+    let flags = 0x80 | inter_picture | 0x20 | 0x08 | 0x04;
+    peek(
+        Codec::Vp9,
+        &[flags, high, low, spatial << 1 | u8::from(spatial > 0), 7, 0, 0],
+    )
+}
+
+#[test]
+fn spatial_layers_that_are_left_out_leave_no_trace() {
+    let target = LayerTarget {
+        spatial: 1,
+        temporal: u8::MAX,
+    };
+    let mut subscriber = Subscriber::new(target, &[0]);
+    let mut got = Vec::new();
+    for picture in 0..20_u16 {
+        if picture == 10 {
+            subscriber.forwarder.set_target(LayerTarget { spatial: 0, ..target });
+        }
+        for spatial in 0..3 {
+            let seq = 100 + u64::from(picture) * 3 + u64::from(spatial);
+            let info = vp9(500 + picture, spatial, picture == 0);
+            got.extend(subscriber.get(meta(0, seq, u32::from(picture) * 3000, info)));
+        }
+    }
+    let expected = (0..10).flat_map(|picture| [picture, picture]).chain(10..20);
+    let expected: Vec<_> = (0_u16..)
+        .zip(expected)
+        .map(|(seq, picture)| (seq, u32::from(picture) * 3000, 500 + picture, 7))
+        .collect();
+    assert_eq!(got, expected);
+    subscriber.forwarder.set_target(LayerTarget { spatial: 2, ..target });
+    assert_eq!(
+        subscriber.forwarder.waits_for(),
+        Some(0),
+        "the upper layers need a keyframe"
+    );
+}

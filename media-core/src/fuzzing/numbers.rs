@@ -128,6 +128,7 @@ pub fn history(data: &[u8]) {
                     } else {
                         Form::Media
                     },
+                    ends: false,
                     source: next,
                     seq: next,
                     timestamp: RtpTime(0),

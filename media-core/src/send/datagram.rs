@@ -69,7 +69,7 @@ pub fn write(
         _ => (pts.0, outgoing.stream.ssrc, note.seq, false),
     };
     let filler = note.form == Form::Filler;
-    let marker = view.marker() && !filler;
+    let marker = (view.marker() || note.ends) && !filler;
     let mut writer = RtpWriter::new(buf, pt, marker, seq.wire(), note.timestamp.0, ssrc);
     if view.layout().extension_form() == ExtensionForm::TwoByte {
         writer.use_two_byte();

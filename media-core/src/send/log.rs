@@ -29,6 +29,7 @@ struct Sent {
     resent: u32,
     patch: Option<Patch>,
     encoding: u8,
+    ends: bool,
     /// Which track it came with; see [`SentLog::track`].
     turn: u8,
     /// [`MAX_RESENDS`] in an empty slot, which so answers nothing.
@@ -45,6 +46,7 @@ impl Sent {
         resent: 0,
         patch: None,
         encoding: 0,
+        ends: false,
         turn: 0,
         resends: MAX_RESENDS,
     };
@@ -97,6 +99,7 @@ impl SentLog {
                 resent: 0,
                 patch: note.patch,
                 encoding: note.encoding,
+                ends: note.ends,
                 turn,
                 resends: if note.form == Form::Media { 0 } else { MAX_RESENDS },
             };
@@ -122,6 +125,7 @@ impl SentLog {
             track: self.track(sent.turn)?,
             encoding: sent.encoding,
             form: Form::Rtx,
+            ends: sent.ends,
             source: sent.source,
             seq,
             timestamp: sent.timestamp,
@@ -162,6 +166,7 @@ mod tests {
             track: TrackId(1),
             encoding: 0,
             form,
+            ends: false,
             source: SeqNo(seq + 7),
             seq: SeqNo(seq),
             timestamp: RtpTime(0),

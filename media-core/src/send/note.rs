@@ -29,6 +29,8 @@ pub struct Note {
     pub encoding: u8,
     /// How it is sent.
     pub form: Form,
+    /// It is the last packet of its picture that is sent.
+    pub ends: bool,
     /// The packet's number in the publisher's history.
     pub source: SeqNo,
     /// The number that it goes out with.
@@ -48,6 +50,7 @@ impl Note {
             seq,
             timestamp,
             patch,
+            ends,
             filler,
         } = rewrite;
         let form = if filler { Form::Filler } else { Form::Media };
@@ -57,6 +60,7 @@ impl Note {
             track,
             encoding,
             form,
+            ends,
             source,
             seq,
             timestamp,

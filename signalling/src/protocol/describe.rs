@@ -257,9 +257,10 @@ fn layers(sizes: &[LayerSize]) -> Vec<proto::VideoLayer> {
     sizes.iter().zip(qualities).enumerate().map(layer).collect()
 }
 
-/// The codecs that clients may publish in: of video those that every receiver can decode, as we do not convert.
+/// The codecs that clients may publish in. Video begins with what every receiver can decode, as we do not convert: clients
+/// take the first one when they have no wish of their own.
 pub(super) fn publishable(codecs: &crate::sdp::Codecs) -> Vec<proto::Codec> {
-    let video = [Codec::Vp8, Codec::H264];
+    let video = [Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1];
     let video = video.into_iter().filter(|one| codecs.video.contains(one));
     let audio = codecs.audio.iter().copied().filter(|one| *one == Codec::Opus);
     let codec = |codec: Codec| proto::Codec {

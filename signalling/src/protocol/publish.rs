@@ -56,13 +56,15 @@ impl Announced {
         } else {
             Codec::Vp8
         };
+        let codec = self.codec.unwrap_or(usual);
         About {
             sid: &self.sid.0,
             kind: self.kind,
             source: self.source,
             muted: self.muted,
-            codec: self.codec.unwrap_or(usual),
-            simulcast: self.details.layers.len() > 1,
+            codec,
+            // Clients put the layers of the newer codecs into one stream.
+            simulcast: self.details.layers.len() > 1 && !matches!(codec, Codec::Vp9 | Codec::Av1),
             details: &self.details,
         }
     }
