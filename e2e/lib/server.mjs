@@ -85,13 +85,12 @@ export function follow(stream, each) {
 }
 
 /** The server on the machine's own network address, with a key of its own: for browsers that do not use loopback. */
-export async function startOpenServer(t) {
+export async function startOpenServer(t, { flags = [], key = { key: 'hall', secret: randomBytes(24).toString('hex') } } = {}) {
   const address = Object.values(networkInterfaces()).flat().find((one) => one.family === 'IPv4' && !one.internal)?.address;
   if (!address) return undefined;
   const folder = await mkdtemp(join(tmpdir(), 'althing-server-'));
   t.defer(() => rm(folder, { recursive: true, force: true }));
-  const key = { key: 'hall', secret: randomBytes(24).toString('hex') };
   const file = join(folder, 'althing.toml');
   await writeFile(file, `[media]\nlisten = ["${address}"]\n[keys]\n${key.key} = "${key.secret}"\n`);
-  return startServer(t, { flags: ['--config', file], key });
+  return startServer(t, { flags: ['--config', file, ...flags], key });
 }

@@ -180,10 +180,13 @@ export class Member {
       element.play().catch(() => {});
     }
     const { frames, packets, energy, codec } = await this.inbound(identity, source);
+    const [element] = track.attachedElements;
+    // The track may have gone meanwhile.
+    if (!element) return { frames: 0 };
     if (track.kind === 'video') {
-      const { videoWidth: width, videoHeight: height } = track.attachedElements[0];
+      const { videoWidth: width, videoHeight: height } = element;
       const context = new OffscreenCanvas(8, 8).getContext('2d');
-      context.drawImage(track.attachedElements[0], width / 2 - 4, height / 2 - 4, 8, 8, 0, 0, 8, 8);
+      context.drawImage(element, width / 2 - 4, height / 2 - 4, 8, 8, 0, 0, 8, 8);
       const { data } = context.getImageData(0, 0, 8, 8);
       const colour = [0, 1, 2].map((part) => Math.round(data.filter((_, at) => at % 4 === part).reduce((a, b) => a + b) / 64));
       return { frames, width, height, colour, codec };

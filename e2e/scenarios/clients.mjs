@@ -238,3 +238,30 @@ scenario('clients: screens of browsers, and H.264', { seconds: 180 }, async (t) 
   await notes(finn, 'TrackSubscriptionFailed', (one) => one.identity === 'ben');
   await shows(finn, 'ada', undefined, { source: 'screen_share' });
 });
+
+scenario('clients: all come back when the server has been replaced', { seconds: 240, beside: true }, async (t) => {
+  const server = await startOpenServer(t);
+  check(server, 'the machine has no network address');
+  const everybody = {
+    chromium: await member(t, await openChromium(t), server, 'hall', 'chromium'),
+    firefox: await member(t, await openFirefox(t), server, 'hall', 'firefox'),
+    python: await program(t, 'python', server, 'hall', 'python'),
+    node: await program(t, 'node', await older(t, server), 'hall', 'node'),
+  };
+  const names = Object.keys(everybody);
+  for (const name of names) await everybody[name].ask('picture', { colour: LOOKS[name][0], fps: 5 });
+  const seen = async (what) => {
+    for (const name of names) for (const other of names) {
+      if (other === name) continue;
+      await shows(everybody[name], other, LOOKS[other][0], { ms: 60_000 }).catch((error) => {
+        throw new Error(`${what}: ${name}: ${error.message}`);
+      });
+    }
+  };
+  await seen('at first');
+  await server.stop();
+  const start = performance.now();
+  await startOpenServer(t, { flags: ['--listen', new URL(server.base).host.replace('localhost', '127.0.0.1')], key: server.key });
+  await seen('afterwards');
+  t.measured('all again ms', Math.round(performance.now() - start));
+});

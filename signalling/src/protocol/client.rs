@@ -59,6 +59,18 @@ pub(super) enum Step {
     End,
 }
 
+/// How a WebSocket will be lost that the client comes back on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accident {
+    /// Before anything was said.
+    Silent,
+    /// When the client has been told all.
+    Told,
+    /// With the next request, as then what was told has arrived, or with the next tick: a browser may take a WebSocket that
+    /// ends as soon as it begins for one that never began.
+    Now,
+}
+
 /// One client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -80,8 +92,7 @@ pub(super) struct Client {
     pub(super) gather: Duration,
     protocol: i32,
     features: Features,
-    /// The next WebSocket is lost after (true) or before (false) anything was said.
-    accident: Option<bool>,
+    accident: Option<Accident>,
     /// What was told of the room itself.
     metadata: String,
     /// Why it goes, if it goes.
@@ -176,9 +187,8 @@ impl Client {
     /// The client has come back on a new WebSocket: it may have missed anything.
     pub(super) fn resume(&mut self, room: &mut Room, last_message: u32) {
         self.steps.retain(|step| !matches!(step, Step::Send(_)));
-        let accident = self.accident.take();
-        if accident == Some(false) {
-            self.steps.push_back(Step::Lose);
+        if self.accident == Some(Accident::Silent) {
+            self.accident = Some(Accident::Now);
             return;
         }
         self.send(Response::Reconnect(proto::ReconnectResponse {
@@ -193,13 +203,14 @@ impl Client {
         self.sync(room);
         let room = Some(describe::room(room));
         self.send(Response::RoomUpdate(proto::RoomUpdate { room }));
-        if accident == Some(true) {
-            self.steps.push_back(Step::Lose);
-        }
+        self.accident = self.accident.map(|_| Accident::Now);
     }
 
     /// Takes a request.
     pub(super) fn handle(&mut self, room: &mut Room, request: Request) {
+        if self.accident.take_if(|one| *one == Accident::Now).is_some() {
+            return self.steps.push_back(Step::Lose);
+        }
         match request {
             Request::Offer(offer) => self.offer(room, &offer),
             Request::Trickle(trickle) => self.trickle(&trickle),
@@ -316,8 +327,11 @@ impl Client {
         self.sync(room);
     }
 
-    /// Looks whether the client owes us an answer for too long.
+    /// Looks whether the client owes us an answer for too long, and for accidents.
     pub(super) fn check(&mut self, now: Instant) {
+        if self.accident.take_if(|one| *one == Accident::Now).is_some() {
+            self.steps.push_back(Step::Lose);
+        }
         if self.downlink.as_ref().is_some_and(|downlink| downlink.is_overdue(now)) {
             self.give_up("no answer has come");
         }
@@ -502,8 +516,8 @@ impl Client {
                 let time = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
                 room.pretend_to_speak(self.connection, Instant::now() + time.min(MAX_PRETENCE));
             }
-            Some(Scenario::DisconnectSignalOnResume(_)) => self.accident = Some(true),
-            Some(Scenario::DisconnectSignalOnResumeNoMessages(_)) => self.accident = Some(false),
+            Some(Scenario::DisconnectSignalOnResume(_)) => self.accident = Some(Accident::Told),
+            Some(Scenario::DisconnectSignalOnResumeNoMessages(_)) => self.accident = Some(Accident::Silent),
             _ => {}
         }
     }

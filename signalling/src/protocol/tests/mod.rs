@@ -771,6 +771,34 @@ fn speakers_are_told_once_and_when_they_stop() {
 }
 
 #[test]
+fn a_client_is_told_all_before_its_accident() {
+    let mut stage = Stage::new();
+    let (mut ada, _) = stage.join("ada");
+    let simulate = |scenario| {
+        Request::Simulate(proto::SimulateScenario {
+            scenario: Some(scenario),
+        })
+    };
+    let state = || Request::SyncState(proto::SyncState::default());
+    let loses = |client: &mut Client| std::iter::from_fn(|| client.poll()).any(|step| matches!(step, Step::Lose));
+    let told = proto::simulate_scenario::Scenario::DisconnectSignalOnResume(true);
+    let silent = proto::simulate_scenario::Scenario::DisconnectSignalOnResumeNoMessages(true);
+    stage.ask(&mut ada, simulate(told));
+    ada.resume(&mut stage.room, 0);
+    assert!(!loses(&mut ada), "lost before it was heard");
+    ada.handle(&mut stage.room, state());
+    assert!(loses(&mut ada), "not lost");
+    stage.ask(&mut ada, simulate(silent));
+    ada.resume(&mut stage.room, 0);
+    assert!(ada.poll().is_none(), "something was said");
+    ada.check(Instant::now());
+    assert!(loses(&mut ada), "not lost without a word");
+    ada.resume(&mut stage.room, 0);
+    ada.handle(&mut stage.room, state());
+    assert!(!loses(&mut ada), "more accidents than were asked for");
+}
+
+#[test]
 fn a_client_that_migrates_comes_back_to_the_same_place() {
     let mut stage = Stage::new();
     let (mut ada, _) = stage.join("ada");
