@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { check, scenario } from '../lib/runner.mjs';
+import { check, scenario, until } from '../lib/runner.mjs';
 import { PROGRAM, bearer, startServer } from '../lib/server.mjs';
 
 const run = (...args) => spawnSync(PROGRAM, args, { encoding: 'utf8', timeout: 15_000 });
@@ -36,6 +36,18 @@ scenario('program: a token from the terminal lets in', { seconds: 30 }, async (t
   check(run('token', '--room', 'hall', '--identity', 'anna', '--key', 'nobody').status === 1, 'an unknown key makes tokens');
 });
 
+scenario('program: --dev prints tokens that are ready to use', { seconds: 30 }, async (t) => {
+  const server = await startServer(t, { flags: ['--dev'] });
+  const printed = (pattern) => server.lines.map((line) => line.match(pattern)?.[1]).filter(Boolean);
+  const tokens = await until('two tokens are printed', () => { const found = printed(/^  token  (\S+)$/); return found.length === 2 && found; });
+  check(server.lines.some((line) => /key devkey, secret secret/.test(line) && line.includes(server.base.replace('http', 'ws'))), 'the key or the address is not told');
+  check(printed(/^  page   (\S+)$/).join() === tokens.map((token) => `${server.base}/#token=${token}`).join(), 'the links are not those of the tokens');
+  for (const token of tokens) {
+    check((await fetch(`${server.base}/rtc/v1/validate?access_token=${token}&join_request=`)).ok, 'a token does not let in');
+    check((await fetch(`${server.base}/rooms/dev`, { headers: bearer(token) })).ok, 'the room is another');
+  }
+});
+
 scenario('program: what it refuses, and how it says so', { seconds: 60 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'althing-config-'));
   t.defer(() => rm(folder, { recursive: true, force: true }));
@@ -58,9 +70,13 @@ scenario('program: what it refuses, and how it says so', { seconds: 60 }, async 
   await refuse('no file', ['--config', join(folder, 'nothing.toml')], undefined, 'nothing.toml');
   await refuse('an open door with the known key', [], '[media]\nlisten = ["0.0.0.0"]\n', '[keys]', 'key of your own');
   await refuse('a short secret', [], '[media]\nlisten = ["0.0.0.0"]\n[keys]\nhall = "short"\n', 'hall', '32');
+  await refuse('--dev with keys of its own', ['--dev'], `[keys]\nhall = "${'s'.repeat(32)}"\n`, '--dev', '[keys]');
+  await refuse('--dev where others can reach it', ['--dev'], '[media]\nlisten = ["0.0.0.0"]\n', 'key of your own');
+  await refuse('a webhook to nowhere', [], '[webhooks]\nurls = ["nowhere"]\n', 'webhooks', 'nowhere');
+  await refuse('a webhook without its key', [], '[webhooks]\nurls = ["http://localhost:1/"]\nkey = "nobody"\n', 'webhooks', 'nobody');
   await refuse('an empty door', [], '[[rtp_in]]\nroom = "hall"\nidentity = "x"\n', 'rtp_in[0]');
   const taken = run('--listen', `127.0.0.1:${port}`, '--udp-port', '0', '--tcp-port', '0');
   check(taken.status === 1 && /in use/.test(taken.stderr), `a port in use: ${taken.status} ${taken.stderr}`);
   const help = run('--help');
-  check(help.status === 0 && ['--config', '--listen', '--advertise', 'token'].every((word) => help.stdout.includes(word)), 'the help is not complete');
+  check(help.status === 0 && ['--config', '--listen', '--advertise', '--dev', 'devkey', 'token'].every((word) => help.stdout.includes(word)), 'the help is not complete');
 });

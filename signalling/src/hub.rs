@@ -500,7 +500,11 @@ impl State {
                     self.endpoints.remove(&(entry.worker.index(), *endpoint));
                 }
             }
-            entry.waiting.push(effect);
+            // While the worker takes nothing, what waits is bounded by what there is in the room.
+            match entry.waiting.iter_mut().find(|earlier| effect.supersedes(earlier)) {
+                Some(earlier) => *earlier = effect,
+                None => entry.waiting.push(effect),
+            }
         }
         entry.flush();
         if !events.is_empty() {

@@ -24,7 +24,7 @@ use crate::webhook::{Figures, Receivers, Webhooks};
 /// How often it is looked for what has not connected in time.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Data messages that wait for signalling, in bytes.
+/// Data messages and new data channels that wait for signalling, in bytes; twice as much with the ends of channels.
 const MAX_WAITING_DATA: usize = 16 * 1024 * 1024;
 
 /// What signalling is told.
@@ -64,20 +64,21 @@ pub struct EventQueue {
 }
 
 /// Both ends of the way from the media workers: the sink for [`althing_media_net::NetConfig::events`], the queue for
-/// [`Signalling::start`]. The sink never blocks. Only events that signalling uses are queued: a few for each endpoint and
-/// each of its data channels, which bounds the queue, and data messages of at most 16 MiB together. More are dropped.
+/// [`Signalling::start`]. The sink never blocks. Only events that signalling uses are queued: two for each endpoint, and
+/// what peers can send as much of as they like (data messages, opening and closing data channels) up to 32 MiB together.
+/// More are dropped.
 #[must_use]
 pub fn event_queue() -> (EventSink, EventQueue) {
     let (sender, receiver): (UnboundedSender<(usize, Event)>, _) = unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let counted = waiting.clone();
     let sink = move |worker: usize, event: Event| {
+        let waiting = counted.load(Ordering::Relaxed);
         let used = match &event {
-            Event::DataReceived { .. } => counted.load(Ordering::Relaxed) < MAX_WAITING_DATA,
-            Event::Connected { .. }
-            | Event::Disconnected { .. }
-            | Event::DataChannelOpened { .. }
-            | Event::DataChannelClosed { .. } => true,
+            Event::DataReceived { .. } | Event::DataChannelOpened { .. } => waiting < MAX_WAITING_DATA,
+            // Only what is known to be open can be told to be closed, so that less is lost by that.
+            Event::DataChannelClosed { .. } => waiting < 2 * MAX_WAITING_DATA,
+            Event::Connected { .. } | Event::Disconnected { .. } => true,
             _ => false,
         };
         if used {
@@ -89,10 +90,12 @@ pub fn event_queue() -> (EventSink, EventQueue) {
     (Arc::new(sink), EventQueue { receiver, waiting })
 }
 
-/// What a waiting event costs, in bytes; only data messages are counted.
+/// What a waiting event costs, in bytes; only what a peer can send at will is counted.
 fn weight(event: &Event) -> usize {
     match event {
         Event::DataReceived { data, .. } => data.len() + 256,
+        Event::DataChannelOpened { config, .. } => config.label.len() + config.protocol.len() + 256,
+        Event::DataChannelClosed { .. } => 256,
         _ => 0,
     }
 }
@@ -229,5 +232,41 @@ impl fmt::Debug for Signalling {
         f.debug_struct("Signalling")
             .field("counts", &self.counts())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use althing_media_core::config::EndpointId;
+    use althing_media_core::{DataChannelConfig, DataChannelId};
+
+    use super::*;
+
+    #[test]
+    fn a_queue_that_nobody_empties_has_an_end() {
+        let (sink, mut queue) = event_queue();
+        let (endpoint, channel) = (EndpointId(1), DataChannelId(1));
+        let config = Box::new(DataChannelConfig::new(&"x".repeat(1000)));
+        for _ in 0..200_000 {
+            let config = config.clone();
+            sink(
+                0,
+                Event::DataChannelOpened {
+                    endpoint,
+                    channel,
+                    by_peer: true,
+                    config,
+                },
+            );
+            sink(0, Event::DataChannelClosed { endpoint, channel });
+        }
+        assert!(queue.waiting.load(Ordering::Relaxed) <= 2 * MAX_WAITING_DATA + 256);
+        let mut count = 0;
+        while let Ok((_, event)) = queue.receiver.try_recv() {
+            count += 1;
+            queue.waiting.fetch_sub(weight(&event), Ordering::Relaxed);
+        }
+        assert!((10_000..100_000).contains(&count), "{count} events");
+        assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
     }
 }

@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 /// Althing's conferencing server: rooms on one small machine.
 ///
-/// Without any option it listens on this machine only, and accepts tokens signed with the development key.
+/// Without any option it listens on this machine only, and accepts tokens signed with the development key `devkey`, whose
+/// secret is `secret`; so does --dev, which prints tokens that are ready to use as well. Where others can reach it, it
+/// accepts only keys of its own, and has none until the configuration names them.
 #[derive(Debug, Parser)]
 #[command(name = "conference", version, about)]
 pub(crate) struct Arguments {
@@ -23,6 +25,9 @@ pub(crate) struct Flags {
     /// Configuration in TOML; without it the embedded defaults.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
+    /// Print two tokens of the development key and the links that use them; refused when the configuration has keys.
+    #[arg(long)]
+    pub(crate) dev: bool,
     /// Address of the page and of signalling, with port (may be given several times) [default: 127.0.0.1:7880].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,

@@ -1,6 +1,7 @@
 //! Access tokens: for the person at the terminal, and for the page while the development key is in use.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,10 +16,13 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::TokenArguments;
-use crate::settings::{DEVELOPMENT_KEY, Settings};
+use crate::settings::{DEVELOPMENT_KEY, DEVELOPMENT_SECRET, Settings};
 
 /// How long a token of the page is good, in seconds: a long meeting.
 const PAGE_SECONDS: u64 = 12 * 3600;
+/// The room and the people of the tokens that `--dev` prints.
+const DEVELOPMENT_ROOM: &str = "dev";
+const DEVELOPMENT_PEOPLE: [&str; 2] = ["ada", "ben"];
 /// Longest request for a token, in bytes.
 const MAX_REQUEST: usize = 4096;
 /// Longest identity that is made of a name, in letters.
@@ -74,6 +78,30 @@ pub(crate) fn make(settings: &Settings, wanted: &TokenArguments) -> Result<Strin
     let mut claims = Claims::new(&wanted.identity, grant, in_seconds(u64::from(wanted.hours) * 3600));
     claims.name = wanted.name.clone().unwrap_or_default();
     keys.mint(&key, &claims).ok_or(InvitationError::UnknownKey(key))
+}
+
+/// What `--dev` prints: two people's tokens for one room, and the links that let them in. `address` is where the page is.
+pub(crate) fn ready_made(settings: &Settings, address: &str) -> String {
+    let keys = keys(settings);
+    let mut text = format!(
+        "\nFor tests on this machine: key {DEVELOPMENT_KEY}, secret {DEVELOPMENT_SECRET}; SDKs connect to ws://{address}\n"
+    );
+    for identity in DEVELOPMENT_PEOPLE {
+        let grant = VideoGrant {
+            room_join: true,
+            room: DEVELOPMENT_ROOM.to_owned(),
+            can_update_own_metadata: true,
+            ..VideoGrant::default()
+        };
+        let token = keys.mint(DEVELOPMENT_KEY, &Claims::new(identity, grant, in_seconds(PAGE_SECONDS)));
+        let token = token.unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "\n{identity} in room {DEVELOPMENT_ROOM}, for 12 hours:\n  page   http://{address}/#token={token}\n  token  {token}\n"
+        );
+    }
+    text
 }
 
 /// `POST /dev/token`: a token for whoever asks. Only mounted while the development key is in use.
@@ -190,6 +218,22 @@ mod tests {
             keys(&settings).verify(&token, in_seconds(2 * 3600)).is_err(),
             "it expires"
         );
+    }
+
+    #[test]
+    fn ready_made_tokens_let_two_people_into_one_room() {
+        let settings = Settings::default();
+        let text = ready_made(&settings, "localhost:7880");
+        let tokens: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  token  ")).collect();
+        let claims: Vec<Claims> = tokens
+            .iter()
+            .map(|token| keys(&settings).verify(token, in_seconds(0)).unwrap())
+            .collect();
+        assert!(claims.iter().all(|one| one.video.joins("dev")));
+        assert!(claims.len() == 2 && claims[0].identity() != claims[1].identity());
+        for token in tokens {
+            assert!(text.contains(&format!("http://localhost:7880/#token={token}\n")));
+        }
     }
 
     #[test]

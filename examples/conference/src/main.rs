@@ -69,8 +69,12 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .worker_threads(2)
         .enable_all()
         .build()?;
+    let ready_made = arguments.flags.dev.then(|| settings.clone());
     let result = runtime.block_on(server::run(settings, |address| {
-        println!("Althing is ready at http://{address}")
+        println!("Althing is ready at http://{address}");
+        if let Some(settings) = ready_made {
+            println!("{}", invitation::ready_made(&settings, &address));
+        }
     }));
     // What still answers a request must not hold up the end.
     runtime.shutdown_background();

@@ -94,6 +94,9 @@ impl Settings {
             settings.page.clone_from(&flags.page);
         }
         settings.check()?;
+        if flags.dev && !settings.development() {
+            return Err(SettingsError::OwnKeys);
+        }
         Ok(settings)
     }
 
@@ -244,6 +247,8 @@ pub(crate) enum SettingsError {
     DevelopmentKey(IpAddr),
     /// Others could reach the server, and this key's secret can be guessed.
     ShortSecret(String),
+    /// `--dev`, where the development key is not in use.
+    OwnKeys,
     /// A door for neither sound nor picture.
     EmptyDoor(usize),
 }
@@ -277,6 +282,10 @@ impl fmt::Display for SettingsError {
                     "the secret of key `{key}` is shorter than {MIN_SECRET} letters, which others could guess"
                 )
             }
+            Self::OwnKeys => write!(
+                f,
+                "--dev makes tokens with the development key, but the configuration has [keys] of its own: leave out one of them"
+            ),
             Self::EmptyDoor(index) => write!(f, "`rtp_in[{index}]` needs `audio` or `video`"),
         }
     }

@@ -79,6 +79,19 @@ pub enum RoomEvent {
     Shown(ConnectionId, Option<ParticipantSid>),
 }
 
+impl Effect {
+    /// Nobody needs the earlier one any more once this one is to be done.
+    #[must_use]
+    pub fn supersedes(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::SetSource { subscription: new, .. }, Self::SetSource { subscription: old, .. })
+            | (Self::SetLayers { subscription: new, .. }, Self::SetLayers { subscription: old, .. }) => new == old,
+            (Self::Mute { track: new, .. }, Self::Mute { track: old, .. }) => new == old,
+            _ => false,
+        }
+    }
+}
+
 impl RoomEvent {
     /// Whose appearance has changed for the others.
     #[must_use]

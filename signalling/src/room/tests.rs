@@ -432,3 +432,34 @@ fn layers_are_remembered_and_told() {
         layers
     );
 }
+
+#[test]
+fn of_what_is_wanted_again_and_again_only_the_last_counts() {
+    let mute = |track, muted| Effect::Mute {
+        track: TrackId(track),
+        muted,
+    };
+    let source = |subscription, source: Option<u64>| Effect::SetSource {
+        subscription: SubscriptionId(subscription),
+        source: source.map(TrackId),
+    };
+    let layers = |subscription| Effect::SetLayers {
+        subscription: SubscriptionId(subscription),
+        layers: LayerTarget::BEST,
+    };
+    for (new, old, superseded) in [
+        (mute(1, true), mute(1, false), true),
+        (mute(1, true), mute(2, true), false),
+        (source(1, None), source(1, Some(5)), true),
+        (source(1, None), source(2, None), false),
+        (layers(1), layers(1), true),
+        (layers(1), source(1, None), false),
+        (
+            Effect::RemoveTrack { track: TrackId(1) },
+            Effect::RemoveTrack { track: TrackId(1) },
+            false,
+        ),
+    ] {
+        assert_eq!(new.supersedes(&old), superseded, "{new:?} after {old:?}");
+    }
+}
