@@ -40,20 +40,25 @@ pub(super) struct Changed {
     pub(super) subscriptions: Vec<SubscriptionId>,
 }
 
-/// Changes the endpoint, or makes it; a new one does not stay behind when something fails.
+/// Changes the endpoint, or makes it.
 pub(super) fn change(router: &mut Router, now: Instant, change: &Change) -> Result<Changed, UsageError> {
-    let (endpoint, new) = match change.endpoint {
-        Some(endpoint) => (endpoint, false),
-        None => (
-            router.add_endpoint(now, EndpointConfig::WebRtc(WebRtcConfig::SERVER))?,
-            true,
-        ),
-    };
-    let changed = fill(router, now, endpoint, change);
-    if new && changed.is_err() {
-        router.remove_endpoint(now, endpoint);
+    with_endpoint(router, now, change.endpoint, |router, endpoint| {
+        fill(router, now, endpoint, change)
+    })
+}
+
+/// Does something with an endpoint, or with a new one, which does not stay behind when that fails.
+fn with_endpoint<R>(
+    router: &mut Router,
+    now: Instant,
+    endpoint: Option<EndpointId>,
+    act: impl FnOnce(&mut Router, EndpointId) -> Result<R, UsageError>,
+) -> Result<R, UsageError> {
+    if let Some(endpoint) = endpoint {
+        return act(router, endpoint);
     }
-    changed
+    let endpoint = router.add_endpoint(now, EndpointConfig::WebRtc(WebRtcConfig::SERVER))?;
+    act(router, endpoint).inspect_err(|_| router.remove_endpoint(now, endpoint))
 }
 
 fn fill(router: &mut Router, now: Instant, endpoint: EndpointId, change: &Change) -> Result<Changed, UsageError> {
@@ -101,37 +106,19 @@ pub(super) fn propose(
     now: Instant,
     proposal: &Proposal,
 ) -> Result<(EndpointId, LocalDescription), UsageError> {
-    let (endpoint, new) = match proposal.endpoint {
-        Some(endpoint) => (endpoint, false),
-        None => (
-            router.add_endpoint(now, EndpointConfig::WebRtc(WebRtcConfig::SERVER))?,
-            true,
-        ),
-    };
-    let prepared = prepare(router, now, endpoint, proposal, new);
-    if new && prepared.is_err() {
-        router.remove_endpoint(now, endpoint);
-    }
-    Ok((endpoint, prepared?))
-}
-
-fn prepare(
-    router: &mut Router,
-    now: Instant,
-    endpoint: EndpointId,
-    proposal: &Proposal,
-    new: bool,
-) -> Result<LocalDescription, UsageError> {
-    if new {
-        for channel in Channel::ALL {
-            router.open_data_channel(now, endpoint, channel.config())?;
+    with_endpoint(router, now, proposal.endpoint, |router, endpoint| {
+        if proposal.endpoint.is_none() {
+            for channel in Channel::ALL {
+                router.open_data_channel(now, endpoint, channel.config())?;
+            }
         }
-    }
-    if proposal.restart {
-        router.restart_ice(now, endpoint)?;
-    }
-    proposal.close.iter().for_each(|id| router.unsubscribe(now, *id));
-    router.local_description(endpoint).ok_or(UsageError::NoEndpoint)
+        if proposal.restart {
+            router.restart_ice(now, endpoint)?;
+        }
+        proposal.close.iter().for_each(|id| router.unsubscribe(now, *id));
+        let local = router.local_description(endpoint).ok_or(UsageError::NoEndpoint)?;
+        Ok((endpoint, local))
+    })
 }
 
 /// A small change between offers.
