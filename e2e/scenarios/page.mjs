@@ -89,8 +89,8 @@ for (const [kind, open] of [['Chromium', openChromium], ['Firefox', openFirefox]
     const link = await anna.run(() => location.hash);
     check(/room=hall.*key=a\+key/.test(link), `the link is ${link}`);
     const björn = await enter(await open(t), server, { name: 'Björn', address: `/${link}` });
-    await anna.sees('Björn');
-    await björn.sees('Anna');
+    await anna.sees('Björn', (tile) => tile.playing && tile.picture && tile.state === '');
+    await björn.sees('Anna', (tile) => tile.playing && tile.picture && tile.state === '');
     check(await björn.there('#sealed'), 'nobody is told that it is encrypted');
     await björn.press('#controls [data-panel=chat]');
     await björn.raw.keyboard.type('between us');

@@ -80,8 +80,12 @@ scenario('page: nobody answers', { seconds: 60, beside: true }, async (t) => {
   const server = await startServer(t);
   const page = await lobby(await openChromium(t), server, '/#room=hall');
   await page.run(() => import('/vendor/livekit-client.esm.mjs'));
+  const anna = await enter(await openChromium(t), server, { name: 'Anna' });
   await server.stop();
-  await page.write('name', 'Anna');
+  await anna.told('#banner', /connection is lost/);
+  await anna.press('#leave');
+  await until('who leaves a lost room is in the lobby', () => anna.there('#lobby'));
+  await page.write('name', 'Björn');
   await page.press('#enter');
   await page.told('#problem', /server cannot be reached/, 30_000);
   check(!(await page.run(() => document.getElementById('enter').disabled)), 'one cannot try again');

@@ -48,6 +48,19 @@ scenario('program: --dev prints tokens that are ready to use', { seconds: 30 }, 
   }
 });
 
+scenario('program: a page of one’s own', { seconds: 30 }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'althing-page-'));
+  t.defer(() => rm(folder, { recursive: true, force: true }));
+  await writeFile(join(folder, 'index.html'), '<!doctype html><title>Ours</title>');
+  const server = await startServer(t, { flags: ['--page', folder] });
+  const first = await fetch(server.base);
+  check(/Ours/.test(await first.text()), 'it is not our page');
+  const again = await fetch(server.base, { headers: { 'if-none-match': first.headers.get('etag') } });
+  check(again.status === 304, `what is known is answered with ${again.status}`);
+  check((await fetch(`${server.base}/js/app.js`)).status === 404, 'the page of the program shines through');
+  check((await fetch(`${server.base}/..%2f..%2fetc/passwd`)).status === 404, 'a file outside the folder is served');
+});
+
 scenario('program: what it refuses, and how it says so', { seconds: 60 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'althing-config-'));
   t.defer(() => rm(folder, { recursive: true, force: true }));
@@ -75,6 +88,8 @@ scenario('program: what it refuses, and how it says so', { seconds: 60 }, async 
   await refuse('a webhook to nowhere', [], '[webhooks]\nurls = ["nowhere"]\n', 'webhooks', 'nowhere');
   await refuse('a webhook without its key', [], '[webhooks]\nurls = ["http://localhost:1/"]\nkey = "nobody"\n', 'webhooks', 'nobody');
   await refuse('an empty door', [], '[[rtp_in]]\nroom = "hall"\nidentity = "x"\n', 'rtp_in[0]');
+  await refuse('no folder of a page', ['--page', join(folder, 'nowhere')], undefined, 'nowhere', 'folder of the page');
+  await refuse('a folder without a page', [], `page = "${folder}"\n`, folder, 'index.html');
   const taken = run('--listen', `127.0.0.1:${port}`, '--udp-port', '0', '--tcp-port', '0');
   check(taken.status === 1 && /in use/.test(taken.stderr), `a port in use: ${taken.status} ${taken.stderr}`);
   const help = run('--help');

@@ -17,9 +17,9 @@ import { startSound } from './sound.js';
 import { Stage } from './stage.js';
 import { deviceProblem } from './wording.js';
 
-/** How long a lost connection is tried again, in ms, and how long to wait before each try: the last value is kept. */
+/** How long a lost connection is tried again, in ms, and how long to wait before each try, in ms: the last value is kept. */
 const PATIENCE = 5 * 60_000;
-const RETRY = [0, 300, 1000, 2000, 4000];
+const RETRY = [0, 300, 700, 1500, 3000];
 
 export class Call {
   #parts = new AbortController();
@@ -41,7 +41,9 @@ export class Call {
       videoCaptureDefaults: { deviceId: constraints('video').deviceId, resolution: { width: 1280, height: 720, frameRate: 30 } },
       ...(chosen.audiooutput && { audioOutput: { deviceId: chosen.audiooutput } }),
       reconnectPolicy: {
-        nextRetryDelayInMs: ({ retryCount, elapsedMs }) => (elapsedMs > PATIENCE ? null : RETRY[Math.min(retryCount, RETRY.length - 1)]),
+        // Not all at once: a thousand may have lost the same server.
+        nextRetryDelayInMs: ({ retryCount, elapsedMs }) =>
+          (elapsedMs > PATIENCE ? null : RETRY[Math.min(retryCount, RETRY.length - 1)] * (0.7 + 0.6 * Math.random())),
       },
       ...(encryption && { encryption }),
     });

@@ -12,7 +12,7 @@ export const copy = (template) => at(template).content.firstElementChild.cloneNo
 /** Shows another icon in a button or other element that holds one. */
 export function icon(element, name) {
   const use = element.querySelector('use');
-  if (use.getAttribute('href') !== `icons.svg#${name}`) use.setAttribute('href', `icons.svg#${name}`);
+  if (use.getAttribute('href') !== `#icon-${name}`) use.setAttribute('href', `#icon-${name}`);
 }
 
 /** Sets a text, unless it is there already: what is set again is read out again. */

@@ -8,7 +8,7 @@ const SMALLEST = { width: 150, height: 100 };
 const MOST = 25;
 /** A tile is never wider for its height than this, nor narrower: on an area that is wide, and on one that is high. */
 const WIDEST = 16 / 9;
-const NARROWEST = { wide: 1.15, high: 0.95 };
+const NARROWEST = { wide: 1.15, high: 1 };
 
 /** A grid on an area of `width` by `height`: how many tiles fit on a page, and a page with so many of them. */
 export function grid(width, height) {
@@ -68,7 +68,7 @@ function rows(width, height, flat) {
   const tileWidth = (width - GAP * (columns - 1)) / columns;
   const tile = { width: tileWidth, height: Math.min(tileWidth / (4 / 3), height / 3) };
   const most = height - tile.height - GAP;
-  const main = { left: 0, top: 0, width, height: Math.min(most, flat ? width / (4 / 3) : width * 1.1) };
+  const main = { left: 0, top: 0, width, height: Math.min(most, flat ? width / (4 / 3) : width / NARROWEST.high) };
   const inRow = (row, count) => Math.min(columns, count - row * columns);
   const left = (row, count) => (width - inRow(row, count) * tile.width - (inRow(row, count) - 1) * GAP) / 2;
   return {

@@ -16,14 +16,17 @@ export class Lobby {
   constructor(devices, enter) {
     this.devices = devices;
     this.enter = enter;
-    devices.wanted = recall('wanted', devices.wanted);
     devices.addEventListener('change', () => this.#show());
     for (const button of all('#lobby [data-device]')) button.addEventListener('click', () => this.#toggle(button.dataset.device));
     at('join').addEventListener('submit', (event) => {
       event.preventDefault();
       this.#submit(event.submitter?.value !== 'watch');
     });
-    at('new-key').addEventListener('click', () => (at('key').value = newKey()));
+    at('key').addEventListener('input', () => this.#showKey());
+    at('new-key').addEventListener('click', () => {
+      at('key').value = newKey();
+      this.#showKey();
+    });
     addEventListener('hashchange', () => !at('lobby').hidden && this.#fill());
     this.#fill();
   }
@@ -34,7 +37,7 @@ export class Lobby {
     at('name').value = name || recall('name', '');
     at('token').value = token;
     at('key').value = key;
-    at('sealing').open = Boolean(key);
+    this.#showKey();
   }
 
   /** Shows the lobby, with what is to be told. */
@@ -42,6 +45,7 @@ export class Lobby {
     at('lobby').hidden = false;
     at('call').hidden = true;
     document.title = 'Althing';
+    this.devices.wanted = recall('wanted', { audio: true, video: true });
     at('problem').textContent = problem;
     this.#show();
     this.#ticker ??= setInterval(() => level(at('level'), this.devices.level()), LEVEL_EVERY);
@@ -54,6 +58,10 @@ export class Lobby {
     this.#ticker = undefined;
     at('lobby').hidden = true;
     at('call').hidden = false;
+  }
+
+  #showKey() {
+    at('sealed-state').textContent = at('key').value.trim() ? ': on' : ': off';
   }
 
   async #toggle(kind) {

@@ -3,16 +3,23 @@
 import { at } from './dom.js';
 import { banner } from './news.js';
 
+const WAITING = 'The browser waits for a click before it plays the others.';
+
 /** Plays what comes, and asks for a click where the browser wants one first. */
 export function startSound({ room, sdk, signal }) {
   const { RoomEvent } = sdk;
-  room.on(RoomEvent.TrackSubscribed, (track) => track.kind === 'audio' && at('sounds').append(track.attach()));
+  const tell = () => {
+    const silent = !room.canPlaybackAudio && at('sounds').children.length > 0;
+    banner('sound', silent ? WAITING : '', { label: 'Hear them', act: () => room.startAudio() });
+  };
+  room.on(RoomEvent.TrackSubscribed, (track) => {
+    if (track.kind === 'audio') at('sounds').append(track.attach());
+    tell();
+  });
   room.on(RoomEvent.TrackUnsubscribed, (track) => {
     if (track.kind === 'audio') for (const element of track.detach()) element.remove();
+    tell();
   });
-  room.on(RoomEvent.AudioPlaybackStatusChanged, () => {
-    if (room.canPlaybackAudio) banner('sound');
-    else banner('sound', 'The browser waits for a click before it plays the others.', { label: 'Hear them', act: () => room.startAudio() });
-  });
+  room.on(RoomEvent.AudioPlaybackStatusChanged, tell);
   signal.addEventListener('abort', () => at('sounds').replaceChildren());
 }

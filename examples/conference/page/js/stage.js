@@ -57,6 +57,7 @@ export class Stage {
   toggle() {
     this.#view = this.focused ? 'grid' : 'speaker';
     this.#pinned = undefined;
+    this.#page = 0;
     this.#viewBefore = undefined;
     this.draw();
   }
@@ -135,6 +136,7 @@ export class Stage {
     if (fresh) {
       this.#viewBefore ??= this.#view;
       this.#view = 'speaker';
+      this.#page = 0;
     } else if (screens.length === 0 && this.#viewBefore) {
       this.#view = this.#viewBefore;
       this.#viewBefore = undefined;

@@ -22,7 +22,6 @@ macro_rules! files {
 /// All of them, with their path in the folder `page`.
 const FILES: &[(&str, &[u8])] = files![
     "icon.svg",
-    "icons.svg",
     "index.html",
     "js/app.js",
     "js/call.js",
