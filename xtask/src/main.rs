@@ -63,6 +63,9 @@ enum Command {
         /// Seconds of each measurement.
         #[arg(long, default_value_t = 10)]
         seconds: u32,
+        /// Measure another forwarder too (`benches/rival`, on the crate str0m), with the same load.
+        #[arg(long)]
+        rival: bool,
     },
     /// Build all fuzz targets and run each for some seconds.
     Fuzz {
@@ -102,7 +105,8 @@ fn main() -> ExitCode {
             subscribers,
             rate,
             seconds,
-        } => succeeded(cost::run(subscribers, rate, seconds)),
+            rival,
+        } => succeeded(cost::run(subscribers, rate, seconds, rival)),
         Command::Fuzz { seconds, smoke } => succeeded(fuzz::run(seconds, smoke)),
         Command::Network { seed, words } => test::network(seed, &words),
         Command::Setup => succeeded(setup::install()),
