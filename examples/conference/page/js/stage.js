@@ -175,7 +175,8 @@ export class Stage {
     for (const tile of this.#tiles.values()) tile.speaking(loud.has(tile.participant.identity));
     const first = speakers.find((one) => !one.isLocal && hasTile(one));
     if (!first) return;
-    this.#speaker = first.identity;
+    // Who is large stays so as long as they speak, even when others speak louder: a picture that jumps helps nobody.
+    if (!loud.has(this.#speaker)) this.#speaker = first.identity;
     this.#promote(first.identity);
     this.draw();
   }
