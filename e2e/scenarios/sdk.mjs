@@ -213,7 +213,8 @@ scenario('sdk: nonsense and floods disturb nobody', { seconds: 120 }, async (t) 
   });
   const garbage = await open('garbage');
   garbage.send(new Uint8Array(100).fill(255));
-  await garbage.closed;
+  const end = await garbage.closed;
+  check(end.wasClean && end.code === 1000, `closed with ${end.code}`);
   const large = await open('large');
   large.send(new Uint8Array(3 * 1024 * 1024));
   await large.closed;

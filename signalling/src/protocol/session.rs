@@ -8,7 +8,7 @@ use std::time::Duration;
 use althing_media_core::config::EndpointId;
 use althing_media_core::{Router, UsageError};
 use althing_media_net::Worker;
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
@@ -23,6 +23,9 @@ use crate::token::Claims;
 
 /// A client that does not take a message within this time is taken for lost.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client has so long to answer a good-bye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A WebSocket on which nothing has come for so long is taken for lost: clients say something every five seconds.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -83,7 +86,25 @@ pub(super) async fn turn_away(mut socket: WebSocket) {
     let frame = wire::encode(Response::Leave(leave));
     // It finds out by itself when it does not get this.
     let _ = timeout(SEND_TIMEOUT, socket.send(Message::Binary(frame.into()))).await;
-    let _ = timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await;
+    close(socket).await;
+}
+
+/// Closes a WebSocket in peace: what the client has sent meanwhile is read, since a TCP connection with unread bytes is reset,
+/// which can cost the client the last that it was told (RFC 6455, section 7.1.1).
+async fn close(mut socket: WebSocket) {
+    let end = async {
+        let normal = CloseFrame {
+            code: close_code::NORMAL,
+            reason: "".into(),
+        };
+        socket.send(Message::Close(Some(normal))).await?;
+        while let Some(frame) = socket.recv().await {
+            frame?;
+        }
+        Ok::<(), axum::Error>(())
+    };
+    // A client that does not answer is of no interest any more.
+    let _ = timeout(CLOSE_TIMEOUT, end).await;
 }
 
 impl Newcomer {
@@ -175,8 +196,8 @@ impl Session {
         }
         let (connection, why) = (self.client.connection, self.client.departure);
         self.hub.with_room(&self.room, |room| room.leave(connection, why));
-        if let Some(mut socket) = self.socket {
-            let _ = timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await;
+        if let Some(socket) = self.socket {
+            close(socket).await;
         }
     }
 
