@@ -3,7 +3,7 @@
 /** Between two tiles, in CSS pixels. */
 const GAP = 8;
 /** Smallest tile of a grid, in CSS pixels. */
-const SMALLEST = { width: 150, height: 100 };
+const SMALLEST = { width: 140, height: 100 };
 /** Most tiles on one page: each is a picture to receive and to decode. */
 const MOST = 25;
 /** A tile is never wider for its height than this, nor narrower: on an area that is wide, and on one that is high. */

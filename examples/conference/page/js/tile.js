@@ -22,7 +22,7 @@ export class Tile {
     this.pin.addEventListener('click', () => onPin(this));
   }
 
-  /** Who speaks for `publication`: the one of the participant that this tile shows. */
+  /** What the participant publishes for this tile, if it is there. */
   get publication() {
     return this.participant.getTrackPublication(this.source);
   }
