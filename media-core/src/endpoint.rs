@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::config::{EndpointId, SubscriptionId, TrackId};
+use crate::estimate::Line;
 use crate::packet::Ssrc;
 use crate::receive::arrival::Arrivals;
 use crate::send::Queue;
@@ -60,12 +61,16 @@ pub struct Endpoint {
     pub(crate) routes: SmallVec<[(Protocol, std::net::SocketAddr); 2]>,
     /// Arrival of what it sends.
     pub arrivals: Arrivals,
+    /// What its line carries, once it takes a stream with transport-wide numbers.
+    pub line: Option<Box<Line>>,
     /// What waits to be sent to it.
     pub queue: Queue,
     /// What it sent in vain.
     pub drops: Drops,
     /// Bytes received and sent, before decryption and after.
     pub bytes: (u64, u64),
+    /// When its next burst begins, if something waits for it.
+    pub(crate) burst_at: Option<Instant>,
     /// The next transport-wide sequence number towards it.
     pub(crate) transport_seq: u16,
     /// What is added to its wall clock to get ours, modulo 2⁶⁴.
@@ -109,9 +114,11 @@ impl Endpoint {
             ufrags: SmallVec::new(),
             routes: SmallVec::new(),
             arrivals: Arrivals::new(now),
+            line: None,
             queue: Queue::default(),
             drops: Drops::default(),
             bytes: (0, 0),
+            burst_at: None,
             transport_seq: 0,
             wall_offset: None,
             report_due: None,

@@ -19,6 +19,8 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 const WATCHERS: u32 = 10;
 /// Virtual time until queues, tables and the pool have their final size: longer than the history of a stream.
 const WARM_UP: Duration = Duration::from_secs(20);
+/// Virtual time without feedback before it is measured, as there is none then.
+const SILENCE: Duration = Duration::from_secs(6);
 /// Virtual time that is measured: two rounds of reports, and some dozens of other timers.
 const MEASURED: Duration = Duration::from_secs(3);
 
@@ -41,12 +43,17 @@ fn measure(mut join: impl FnMut(&mut Simulation) -> Member) -> Measured {
     };
     let video = simulation.publish(publisher, camera(Some("0"), 1000, 2, pattern));
     let audio = simulation.publish(publisher, microphone(Some("1"), 50, "peer-1000"));
-    for number in 0..WATCHERS {
-        let watcher = join(&mut simulation);
+    let watchers: Vec<Member> = (0..WATCHERS).map(|_| join(&mut simulation)).collect();
+    for (number, &watcher) in (0..).zip(&watchers) {
         simulation.watch(watcher, video.track, screen(Some("0"), 7000 + 10 * number));
         simulation.watch(watcher, audio.track, loudspeaker(Some("1"), 8000 + 10 * number));
     }
     simulation.run_for(WARM_UP);
+    // From now on watchers report nothing: what then waits for the pacer grows once.
+    for watcher in watchers {
+        simulation.links_mut(watcher).0.set_down(true);
+    }
+    simulation.run_for(SILENCE);
     let route = simulation.route(publisher);
     let start = simulation.now();
     let mut inputs = inputs(&mut simulation, publisher, start);

@@ -135,10 +135,11 @@ impl History {
         }
     }
 
-    /// When the oldest packet that nothing was heard of was sent, in µs.
-    pub(super) fn oldest_unknown(&self) -> Option<i64> {
+    /// When the oldest packet that nothing was heard of was sent, in µs, and how many have been sent since.
+    pub(super) fn unknown(&self) -> Option<(i64, u64)> {
         let oldest = SeqNo(self.next.0 - self.sent.len() as u64);
-        self.get(self.reported.max(oldest)).map(|sent| sent.at)
+        let first = self.reported.max(oldest);
+        self.get(first).map(|sent| (sent.at, self.next.0 - first.0))
     }
 
     /// What is added to the arrival times of a message so that they go on where the last ended.
@@ -217,7 +218,7 @@ mod tests {
         let (told, arrivals) = tell(&mut history, 65_535, &[Some(53_000), Some(52_000), None, Some(54_000)]);
         assert_eq!(told.lost, 0, "one more is lost, one has turned up");
         assert_eq!(arrivals.len(), 2, "what was told before is not told again");
-        assert_eq!(history.oldest_unknown(), Some(5000));
+        assert_eq!(history.unknown(), Some((5000, 1)));
     }
 
     #[test]

@@ -12,12 +12,15 @@
 //!                                 └─► probe               did more pass?        ─┘
 //! ```
 //!
+//! [`line`] puts the estimator and the pacer together for one peer.
+//!
 //! All rates are of bytes on the wire, the headers of IPv4 and UDP among them: what a link carries. An estimator holds
 //! a kilobyte or two, and 16 bytes for each packet under way, at most [`MAX_SENT`](feedback::MAX_SENT). No allocation
 //! per packet once it has seen the rate.
 
 pub mod feedback;
 mod group;
+pub mod line;
 mod loss;
 mod probe;
 mod queue_delay;
@@ -32,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use self::feedback::{Arrival, History};
 use self::group::Groups;
+pub use self::line::Line;
 use self::loss::Losses;
 use self::probe::Probes;
 use self::queue_delay::QueueDelay;
@@ -54,6 +58,8 @@ const BUSY: f64 = 0.8;
 /// Silence after which the link may be gone, in µs, and the time from one cut to the next.
 const SILENCE: i64 = 1_000_000;
 const CUT_INTERVAL: i64 = 500_000;
+/// Packets that nothing is heard of, at least, before that is called silence.
+const MIN_UNKNOWN: u64 = 10;
 /// What a cut leaves.
 const CUT: f64 = 0.7;
 /// Media is sent at this factor of the target, so that a large picture does not wait for the next.
@@ -94,8 +100,8 @@ pub struct Pacing {
     pub rate: Bitrate,
     /// What may go at once, in time at this rate.
     pub burst: Duration,
-    /// The link is being probed: when there is nothing to send, send repetitions of about so many bytes.
-    pub padding: Option<usize>,
+    /// The link is being probed: when there is nothing to send, send padding.
+    pub probed: bool,
 }
 
 /// Estimates what one peer can be sent.
@@ -246,17 +252,20 @@ impl Estimator {
         let at = self.micros(now);
         let limit = (self.wanted * ROOM).min(self.bound.unwrap_or(f64::INFINITY));
         let target = self.target();
-        if let Some(probe) = self.probes.sending(at, limit.min(self.limits.max.0 as f64)) {
+        let limit = limit.min(self.limits.max.0 as f64);
+        if limit > self.control.rate()
+            && let Some(probe) = self.probes.sending(at, limit)
+        {
             return Pacing {
                 rate: to_bitrate(probe.rate).max(target),
                 burst: PROBE_BURST,
-                padding: Some(Probes::padding(&probe)),
+                probed: true,
             };
         }
         Pacing {
             rate: to_bitrate(target.0 as f64 * PACING),
             burst: pacer::BURST,
-            padding: None,
+            probed: false,
         }
     }
 
@@ -321,7 +330,11 @@ impl Estimator {
     }
 
     fn silent_until(&self) -> Option<i64> {
-        let oldest = self.history.oldest_unknown()?;
+        let (oldest, count) = self.history.unknown()?;
+        // Who never reports is not judged by it, and the last packet before a pause may be lost.
+        if self.rtt.is_none() || count < MIN_UNKNOWN {
+            return None;
+        }
         let patience = SILENCE.max(3 * self.rtt.unwrap_or(INITIAL_RTT));
         let due = oldest.max(self.heard) + patience;
         Some(self.cut.map_or(due, |(at, _)| due.max(at + CUT_INTERVAL)))

@@ -116,5 +116,5 @@ fn silence_lets_the_rate_fall_and_the_first_word_raises_it() {
     assert!(silent.0 < before.0 / 4, "{silent:?} of {before:?}");
     pair.run(100 * MS, 1.0, true);
     let pacing = pair.estimator.pacing(pair.now);
-    assert!(pacing.padding.is_some() && pacing.rate.0 > before.0 / 2, "{pacing:?}");
+    assert!(pacing.probed && pacing.rate.0 > before.0 / 2, "{pacing:?}");
 }

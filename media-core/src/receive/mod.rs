@@ -10,6 +10,7 @@
 //! | [`loss`] | what is missing, when to ask |
 //! | [`report`] | report blocks and the sender's clock |
 //! | [`history`] | the last packets, one reference each |
+//! | [`meter`] | how much a stream takes |
 //! | [`arrival`] | transport-wide arrival times |
 //! | [`keyframe`] | keyframe requests: merged, throttled, repeated |
 //! | [`rtx`] | retransmissions unwrapped in place |
@@ -19,6 +20,7 @@ pub mod history;
 pub mod keyframe;
 pub mod level;
 pub mod loss;
+pub mod meter;
 pub mod report;
 pub mod rtx;
 pub mod stream;

@@ -8,6 +8,7 @@ use crate::payload::{self, Codec, DependencyState, MediaKind};
 use crate::receive::history::{self, History, Received};
 use crate::receive::keyframe::KeyframeRequest;
 use crate::receive::loss::{Arrival, LossDetector};
+use crate::receive::meter::Meter;
 use crate::receive::report::Reception;
 use crate::time::RtpTime;
 
@@ -27,6 +28,8 @@ pub struct Stream {
     pub loss: LossDetector,
     /// Statistics and the sender's clock.
     pub reception: Reception,
+    /// How much it takes.
+    pub meter: Meter,
     /// The last packets.
     pub history: History,
     /// Wishes for a keyframe.
@@ -59,6 +62,7 @@ impl Stream {
             extender: SeqExtender::default(),
             loss: LossDetector::new(nack),
             reception: Reception::new(clock_rate),
+            meter: Meter::default(),
             history: History::new(capacity),
             keyframe: KeyframeRequest::default(),
             dependency: DependencyState::default(),
@@ -128,6 +132,7 @@ impl Stream {
         let in_order = matches!(arrival, Arrival::New { .. });
         self.reception
             .on_packet(now, seq, timestamp, view.payload().len(), in_order);
+        self.meter.on_packet(now, view.payload().len());
         let descriptor = extensions
             .id(Extension::DependencyDescriptor)
             .and_then(|id| view.extension(id));

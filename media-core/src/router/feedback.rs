@@ -42,8 +42,11 @@ impl Router {
             endpoint.report_due = Some(now + REPORT_INTERVAL);
             endpoint.report_at = Some(0);
             expire(now, endpoint, &mut self.tracks);
+            self.update_wanted(now, key);
         }
-        let Some(mut index) = endpoint.report_at else { return 0 };
+        let Some(mut index) = self.endpoints.at(key).and_then(|endpoint| endpoint.report_at) else {
+            return 0;
+        };
         let mut at = 0;
         while let Some(&id) = self
             .endpoints

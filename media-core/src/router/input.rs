@@ -269,7 +269,7 @@ fn deliver(now: Instant, track: &Track, endpoint: &mut Endpoint, outgoing: &mut 
     };
     let note = Note::new(outgoing.id, track.id, meta, rewrite);
     outgoing.log.insert(&note);
-    if !endpoint.queue.push(note, track.kind == MediaKind::Audio) {
+    if !endpoint.queue.push(note, track.kind) {
         endpoint.drops.count(DropReason::LimitReached);
     }
     true
@@ -280,7 +280,7 @@ pub(super) fn fill(track: &Track, endpoint: &mut Endpoint, outgoing: &mut Outgoi
     while let Some(rewrite) = outgoing.forwarder.take_unfilled() {
         let note = Note::new(outgoing.id, track.id, meta, rewrite);
         outgoing.log.insert(&note);
-        endpoint.queue.push(note, false);
+        endpoint.queue.push(note, track.kind);
     }
 }
 

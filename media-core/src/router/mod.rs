@@ -14,6 +14,7 @@ mod control;
 mod data;
 mod feedback;
 mod input;
+mod lines;
 mod output;
 mod rtcp_in;
 mod tables;
@@ -62,6 +63,8 @@ pub struct Router {
     full_ice: Vec<usize>,
     dirty: VecDeque<usize>,
     timers: Timers,
+    /// When endpoints may be sent more.
+    bursts: Timers,
     events: VecDeque<Event>,
     remotes: VecDeque<RemoteChange>,
     drops: Drops,
@@ -86,6 +89,7 @@ impl Router {
             full_ice: Vec::new(),
             dirty: VecDeque::new(),
             timers: Timers::default(),
+            bursts: Timers::default(),
             events: VecDeque::new(),
             remotes: VecDeque::new(),
             drops: Drops::default(),
@@ -113,6 +117,9 @@ impl Router {
         while let Some(key) = self.timers.take_due(now) {
             self.on_timeout(now, key);
         }
+        while let Some(key) = self.bursts.take_due(now) {
+            self.on_burst(now, key);
+        }
     }
 
     /// The next datagram, event or deadline. Datagrams are written to the start of `buf`, which should hold at least
@@ -131,7 +138,7 @@ impl Router {
                 return Output::Event(event);
             }
         }
-        Output::Timeout(self.timers.next())
+        Output::Timeout([self.timers.next(), self.bursts.next()].into_iter().flatten().min())
     }
 
     /// Whether the address `remote` belongs to an endpoint of this router.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::endpoint::Leaving;
 use crate::event::{Event, Transmit};
-use crate::packet::{Kind, Ssrc};
+use crate::packet::{Extension, Kind, Ssrc};
 use crate::router::Router;
 use crate::rtcp;
 use crate::send::datagram::{self, Transmission};
@@ -28,28 +28,34 @@ impl Router {
                 }
             }
         }
-        while let Some(note) = self.endpoints.at_mut(key)?.queue.pop() {
+        while let Some(note) = self.next_note(now, key) {
             if let Some(transmit) = self.write_note(now, key, &note, buf) {
                 return Some(transmit);
             }
         }
+        if let Some(transmit) = self.write_padding(now, key, buf) {
+            return Some(transmit);
+        }
         self.poll_leaving(now, key, buf)
     }
 
-    /// A note becomes a sealed datagram; `None` when its packet is not in the history any more.
+    /// A note becomes a sealed datagram, an empty one when its packet is not in the history any more; `None` when the stream
+    /// is gone.
     #[inline]
     fn write_note(&mut self, now: Instant, key: usize, note: &Note, buf: &mut [u8]) -> Option<Transmit> {
         let outgoing = self.subscriptions.get_mut(note.subscription.0)?;
-        let track = self.tracks.get(note.track.0)?;
-        let received = track
-            .streams
-            .get(usize::from(note.encoding))?
-            .history
-            .get(note.source)?;
-        let pts = outgoing.pts(track.codec_of(received.packet.view().pt())?)?;
         let endpoint = self.endpoints.at_mut(key)?;
         let transmission = Transmission::new(now, self.epoch, endpoint.transport_seq);
-        let written = datagram::write(note, received, outgoing, pts, transmission, buf);
+        let track = self.tracks.get(note.track.0);
+        let stream = track.and_then(|track| track.streams.get(usize::from(note.encoding)));
+        let written = match track.zip(stream.and_then(|stream| stream.history.get(note.source))) {
+            Some((track, received)) => {
+                let pts = outgoing.pts(track.codec_of(received.packet.view().pt())?)?;
+                datagram::write(note, received, outgoing, pts, transmission, buf)
+            }
+            None if note.form == Form::Rtx => return None,
+            None => datagram::write_filler(note, outgoing.any_pt()?, outgoing, transmission, buf),
+        };
         let Some(written) = written else {
             endpoint.drops.count(DropReason::TooLong);
             return None;
@@ -58,7 +64,11 @@ impl Router {
         let len = endpoint
             .transport
             .seal_rtp(buf, written.header, written.len, written.seq)?;
-        endpoint.transport_seq = endpoint.transport_seq.wrapping_add(1);
+        let numbered = outgoing.extensions.id(Extension::TransportCc).is_some();
+        if let Some(line) = &mut endpoint.line {
+            line.on_sent(now, numbered.then_some(endpoint.transport_seq), len);
+        }
+        endpoint.transport_seq = endpoint.transport_seq.wrapping_add(u16::from(numbered));
         endpoint.bytes.1 += len as u64;
         if note.form == Form::Rtx {
             outgoing.rtx_seq = outgoing.rtx_seq.plus(1);

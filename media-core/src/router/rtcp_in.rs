@@ -43,7 +43,9 @@ impl Router {
                 .entries()
                 .for_each(|(ssrc, _)| self.on_keyframe_wish(now, key, ssrc)),
             Message::Bye(bye) => bye.ssrcs().for_each(|ssrc| self.on_bye(key, ssrc)),
-            // Names are told by signalling. Estimates and arrival times are for `estimate/`.
+            Message::TransportCc(feedback) => self.on_arrivals(now, key, feedback),
+            Message::Remb(remb) => self.on_bound(key, remb.bitrate),
+            // Names are told by signalling.
             _ => {}
         }
     }
@@ -90,7 +92,7 @@ impl Router {
         for wire in lost.take(MAX_REPAIRS.saturating_sub(*repairs)) {
             *repairs += 1;
             if let Some(note) = outgoing.log.request(now, *id, wire, rtt) {
-                endpoint.queue.push(note, true);
+                endpoint.queue.push(note, outgoing.kind);
             }
         }
         self.mark(key);

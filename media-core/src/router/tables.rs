@@ -8,6 +8,7 @@ use crate::config::{EndpointId, SubscriptionId, TrackId};
 use crate::event::Event;
 use crate::receive::Loudness;
 use crate::router::Router;
+use crate::rtcp::Bitrate;
 use crate::stats::Drops;
 use crate::transport::{DtlsVersion, Route, SrtpProfile};
 
@@ -122,6 +123,10 @@ pub struct EndpointStats {
     pub bytes_received: u64,
     /// Bytes sent, as they went.
     pub bytes_sent: u64,
+    /// What its line carries, all together and on the wire; `None` as long as it has not reported arrivals.
+    pub estimate: Option<Bitrate>,
+    /// What stands in the queue of its line's slowest link, as far as arrivals tell.
+    pub queue_delay: Duration,
     /// What it sent in vain.
     pub drops: Drops,
 }
@@ -182,6 +187,12 @@ impl Router {
             dtls: endpoint.transport.dtls_version(),
             bytes_received: endpoint.bytes.0,
             bytes_sent: endpoint.bytes.1,
+            estimate: endpoint.line.as_ref().and_then(|line| line.estimate()),
+            queue_delay: endpoint
+                .line
+                .as_ref()
+                .map(|line| line.queue_delay())
+                .unwrap_or_default(),
             drops: endpoint.drops,
         })
     }

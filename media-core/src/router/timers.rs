@@ -49,6 +49,9 @@ impl Router {
         }
         endpoint.scheduled = None;
         endpoint.transport.handle_timeout(now);
+        if let Some(line) = &mut endpoint.line {
+            line.handle_timeout(now);
+        }
         endpoint.stirred = true;
         self.mark(key);
     }
@@ -135,6 +138,7 @@ impl Router {
             endpoint.transport.next_timeout(),
             endpoint.report_due,
             endpoint.arrivals.next_timeout(),
+            endpoint.line.as_ref().and_then(|line| line.next_timeout()),
         ];
         // Feedback can wait for the connection; its deadlines then must not keep the loop busy.
         if endpoint.transport.is_connected() {

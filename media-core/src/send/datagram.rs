@@ -93,6 +93,47 @@ pub fn write(
     })
 }
 
+/// Writes a packet of nothing but padding, 255 bytes of it, into `buf`, in the retransmission stream: what a line is probed
+/// with. `None` when there is no such stream, or it does not fit.
+pub fn write_padding(outgoing: &Outgoing, rtx: Pt, transmission: Transmission, buf: &mut [u8]) -> Option<Written> {
+    let (ssrc, seq) = (outgoing.stream.rtx?, outgoing.rtx_seq);
+    let writer = RtpWriter::new(buf, rtx, false, seq.wire(), 0, ssrc);
+    write_empty(writer, seq, outgoing, transmission, u8::MAX)
+}
+
+/// Writes something empty under the number of `note`, whose packet is gone: its number must not be missed. `None` when it
+/// does not fit.
+#[cold]
+pub fn write_filler(
+    note: &Note,
+    pt: Pt,
+    outgoing: &Outgoing,
+    transmission: Transmission,
+    buf: &mut [u8],
+) -> Option<Written> {
+    let (ssrc, seq) = (outgoing.stream.ssrc, note.seq);
+    let writer = RtpWriter::new(buf, pt, false, seq.wire(), note.timestamp.0, ssrc);
+    write_empty(writer, seq, outgoing, transmission, 1)
+}
+
+fn write_empty(
+    mut writer: RtpWriter<'_>,
+    seq: SeqNo,
+    outgoing: &Outgoing,
+    transmission: Transmission,
+    padding: u8,
+) -> Option<Written> {
+    write_own_extensions(&mut writer, outgoing, transmission);
+    writer.padding(padding);
+    let (header, len) = writer.finish()?;
+    Some(Written {
+        header,
+        len,
+        seq,
+        payload: len - header,
+    })
+}
+
 #[inline]
 fn write_payload(writer: &mut RtpWriter<'_>, note: &Note, received: &Received, view: &RtpView<'_>) {
     let payload = view.payload();
@@ -112,6 +153,20 @@ fn write_extensions(
     transmission: Transmission,
     filler: bool,
 ) {
+    write_own_extensions(writer, outgoing, transmission);
+    if filler {
+        return;
+    }
+    for (theirs, element) in view.extensions() {
+        if let Some(ours) = outgoing.passed(theirs) {
+            writer.extension(ours, element);
+        }
+    }
+}
+
+/// What the publisher's packet has no part in.
+#[inline]
+fn write_own_extensions(writer: &mut RtpWriter<'_>, outgoing: &Outgoing, transmission: Transmission) {
     if !outgoing.report.is_acknowledged()
         && let (Some(mid), Some(id)) = (outgoing.mid, outgoing.extensions.id(Extension::Mid))
     {
@@ -124,13 +179,5 @@ fn write_extensions(
     }
     if let Some(id) = outgoing.extensions.id(Extension::AbsSendTime) {
         writer.extension(id, &transmission.abs_send_time());
-    }
-    if filler {
-        return;
-    }
-    for (theirs, element) in view.extensions() {
-        if let Some(ours) = outgoing.passed(theirs) {
-            writer.extension(ours, element);
-        }
     }
 }

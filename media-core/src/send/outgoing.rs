@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::config::{StreamIds, SubscriptionConfig, SubscriptionId, TrackId};
 use crate::forward::Forwarder;
-use crate::packet::{ExtensionMap, Mid, Pt, SeqNo};
+use crate::packet::{Extension, ExtensionMap, Mid, Pt, SeqNo};
 use crate::payload::{Codec, MediaKind};
 use crate::send::log::{self, SentLog};
 use crate::send::report::SendReport;
@@ -98,6 +98,20 @@ impl Outgoing {
             .iter()
             .find(|(known, ..)| *known == codec)
             .map(|(_, pt, rtx)| (*pt, *rtx))
+    }
+
+    /// A payload type that the subscriber negotiated, for packets without payload.
+    #[must_use]
+    pub fn any_pt(&self) -> Option<Pt> {
+        self.codecs.first().map(|(_, pt, _)| *pt)
+    }
+
+    /// The payload type of retransmissions, if a line can be probed with them: their arrival is told.
+    #[must_use]
+    pub fn padding_pt(&self) -> Option<Pt> {
+        let told = self.extensions.id(Extension::TransportCc).is_some() && self.stream.rtx.is_some();
+        let mut rtx = self.codecs.iter().filter_map(|(_, _, rtx)| *rtx);
+        rtx.next().filter(|_| told)
     }
 
     /// The subscriber's id for the publisher's extension `id`, if it is passed on.

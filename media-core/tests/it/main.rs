@@ -12,6 +12,7 @@ mod layer_switch;
 mod lip_sync;
 mod loss;
 mod mute_and_pause;
+mod narrow_line;
 mod stage;
 mod temporal_layers;
 mod web_rtc;

@@ -22,6 +22,8 @@ use crate::rng::Rng;
 
 /// An encoder skips pictures when what waits would take longer than this.
 const LATE: Duration = Duration::from_millis(200);
+/// Length of a datagram of padding.
+const PADDING: usize = 275;
 /// Bytes of [`Datagram`].
 pub const HEADER: usize = 16;
 
@@ -228,7 +230,7 @@ impl Flow {
         self.next_burst = None;
         loop {
             let pacing = self.estimator.pacing(now);
-            if self.voice.is_empty() && self.video.is_empty() && pacing.padding.is_none() {
+            if self.voice.is_empty() && self.video.is_empty() && !pacing.probed {
                 return;
             }
             if let Err(next) = self.pacer.ready(now, pacing.burst) {
@@ -242,7 +244,7 @@ impl Flow {
             if let Some((_, len, _)) = queued {
                 self.waiting -= len + OVERHEAD;
             }
-            let padding = pacing.padding.map(|len| (now, len, Kind::Padding));
+            let padding = pacing.probed.then_some((now, PADDING, Kind::Padding));
             let Some((made, len, kind)) = queued.or(padding) else {
                 return;
             };

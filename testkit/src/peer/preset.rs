@@ -52,6 +52,7 @@ pub fn watcher_extensions() -> ExtensionMap {
     ExtensionMap::new()
         .with(Extension::Mid, 9)
         .with(Extension::AudioLevel, 2)
+        .with(Extension::TransportCc, 6)
 }
 
 /// A camera with `encodings` simulcast encodings (1 for none), in media section `mid` or, without, told by SSRC.

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use althing_media_core::packet::{Kind, RtpView};
+use althing_media_core::packet::{Extension, Kind, RtpView, Ssrc};
+use althing_media_core::receive::arrival::Arrivals;
+use althing_media_core::rtcp::transport_cc::{self, Feedback};
 use althing_media_core::rtcp::{self, Message, rr};
 use althing_media_core::time::{NtpTime, WallClock};
 
@@ -26,6 +28,8 @@ pub struct Session {
     senders: Vec<Sender>,
     receivers: Vec<Receiver>,
     next_report: Instant,
+    /// Of packets with transport-wide numbers.
+    arrivals: Arrivals,
     stats: SessionStats,
 }
 
@@ -53,6 +57,7 @@ impl Session {
             receivers: Vec::new(),
             next_report: now + FIRST_REPORT,
             stats: SessionStats::default(),
+            arrivals: Arrivals::new(now),
         }
     }
 
@@ -102,6 +107,7 @@ impl Session {
         match Kind::of(packet) {
             Some(Kind::Rtp) => match RtpView::parse(packet) {
                 Ok(rtp) => {
+                    self.note_arrival(now, &rtp);
                     let wire = &mut self.wire;
                     if !self
                         .receivers
@@ -123,6 +129,39 @@ impl Session {
             }
             _ => self.stats.malformed += 1,
         }
+    }
+
+    /// Notes the arrival of a packet that has a transport-wide number.
+    fn note_arrival(&mut self, now: Instant, rtp: &RtpView<'_>) {
+        let ids = self
+            .receivers
+            .iter()
+            .map(|receiver| receiver.config().extensions.id(Extension::TransportCc));
+        let number = ids.flatten().next().and_then(|id| rtp.extension(id));
+        if let Some(&[high, low]) = number {
+            self.arrivals.on_packet(now, u16::from_be_bytes([high, low]));
+        }
+    }
+
+    /// Transport-wide feedback, when it is due.
+    fn report_arrivals(&mut self, now: Instant) {
+        if self.arrivals.next_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        let (base_seq, feedback_count, arrivals) = self.arrivals.pending();
+        let feedback = Feedback {
+            sender: wire_ssrc(),
+            media: Ssrc(0),
+            base_seq,
+            feedback_count,
+        };
+        let mut packets = 0;
+        self.wire.push(|buf| {
+            let written = transport_cc::write(buf, &feedback, arrivals)?;
+            packets = usize::from(written.packets);
+            Some(written.len)
+        });
+        self.arrivals.reported(packets);
     }
 
     fn on_message(&mut self, now: Instant, message: &Message<'_>) {
@@ -167,7 +206,10 @@ impl Session {
     pub fn next_timeout(&self) -> Instant {
         let frames = self.senders.iter().map(Sender::next_timeout);
         let asks = self.receivers.iter().filter_map(Receiver::next_timeout);
-        frames.chain(asks).fold(self.next_report, Instant::min)
+        frames
+            .chain(asks)
+            .chain(self.arrivals.next_timeout())
+            .fold(self.next_report, Instant::min)
     }
 
     /// Does what is due.
@@ -178,6 +220,7 @@ impl Session {
         self.receivers
             .iter_mut()
             .for_each(|receiver| receiver.handle_timeout(now, &mut self.wire));
+        self.report_arrivals(now);
         if now >= self.next_report {
             self.next_report = now + REPORT_EVERY;
             self.senders

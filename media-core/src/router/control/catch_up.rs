@@ -94,7 +94,7 @@ impl Router {
                 outgoing.forwarder.note_time(now, rewrite.timestamp);
                 let note = Note::new(outgoing.id, track.id, &meta, rewrite);
                 outgoing.log.insert(&note);
-                endpoint.queue.push(note, false);
+                endpoint.queue.push(note, track.kind);
             }
         });
         let key = outgoing.endpoint;

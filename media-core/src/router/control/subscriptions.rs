@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use crate::config::{EndpointId, LayerTarget, SubscriptionConfig, SubscriptionId, TrackId};
 use crate::endpoint::{Endpoint, MAX_SUBSCRIPTIONS};
+use crate::estimate::Line;
+use crate::packet::Extension;
 use crate::router::tables::Table;
 use crate::router::{Router, UsageError};
 use crate::send::Outgoing;
@@ -15,7 +17,7 @@ impl Router {
     /// [`UsageError::InvalidConfig`].
     pub fn subscribe(
         &mut self,
-        _now: Instant,
+        now: Instant,
         endpoint: EndpointId,
         config: SubscriptionConfig,
     ) -> Result<SubscriptionId, UsageError> {
@@ -29,6 +31,9 @@ impl Router {
         let ssrcs = [Some(config.stream.ssrc), config.stream.rtx];
         if ssrcs.iter().flatten().any(|ssrc| peer.outgoing.contains_key(ssrc)) {
             return Err(UsageError::SsrcInUse);
+        }
+        if config.extensions.id(Extension::TransportCc).is_some() {
+            peer.line.get_or_insert_with(|| Box::new(Line::new(now)));
         }
         let key = Table::<Endpoint>::key(endpoint.0);
         let id = SubscriptionId(

@@ -1,0 +1,104 @@
+//! The way to a subscriber as a line that carries so much: when a note may go, what is sent to probe, what feedback says.
+//!
+//! The estimate is made in [`crate::estimate`]; a peer without transport-wide numbers has no line, and nothing waits.
+
+use std::time::Instant;
+
+use crate::config::SubscriptionId;
+use crate::event::Transmit;
+use crate::packet::Kind;
+use crate::router::Router;
+use crate::rtcp::{Bitrate, TransportCc};
+use crate::send::Note;
+use crate::send::datagram::{self, Transmission};
+
+impl Router {
+    /// The next note that may go to an endpoint now; for one that must wait, the endpoint is called again in time.
+    #[inline]
+    pub(super) fn next_note(&mut self, now: Instant, key: usize) -> Option<Note> {
+        let endpoint = self.endpoints.at_mut(key)?;
+        let Some(line) = &mut endpoint.line else {
+            return endpoint.queue.pop();
+        };
+        if let Some(note) = endpoint.queue.pop_sound() {
+            return Some(note);
+        }
+        let waiting = endpoint.queue.len();
+        match line.ready(now, waiting) {
+            Ok(()) => endpoint.queue.pop(),
+            Err(at) => {
+                let due = waiting > 0 || line.is_probed();
+                if due && endpoint.burst_at.is_none_or(|known| at < known) {
+                    endpoint.burst_at = Some(at);
+                    self.bursts.push(at, key);
+                }
+                None
+            }
+        }
+    }
+
+    /// The next burst of an endpoint may begin.
+    pub(super) fn on_burst(&mut self, now: Instant, key: usize) {
+        if let Some(endpoint) = self.endpoints.at_mut(key)
+            && endpoint.burst_at.is_some_and(|at| at <= now)
+        {
+            endpoint.burst_at = None;
+            self.mark(key);
+        }
+    }
+
+    /// Padding, when a line is probed and nothing waits.
+    #[inline]
+    pub(super) fn write_padding(&mut self, now: Instant, key: usize, buf: &mut [u8]) -> Option<Transmit> {
+        let endpoint = self.endpoints.at(key)?;
+        let wanted = endpoint.line.as_ref().is_some_and(|line| line.wants_padding());
+        if !wanted || !endpoint.queue.is_empty() || endpoint.leaving.is_some() {
+            return None;
+        }
+        let route = endpoint.transport.route(Kind::Rtp)?;
+        let of = |id: &SubscriptionId| Some((*id, self.subscriptions.get(id.0)?.padding_pt()?));
+        let (id, pt) = endpoint.subscriptions.iter().find_map(of)?;
+        let outgoing = self.subscriptions.get_mut(id.0)?;
+        let endpoint = self.endpoints.at_mut(key)?;
+        let seq = endpoint.transport_seq;
+        let written = datagram::write_padding(outgoing, pt, Transmission::new(now, self.epoch, seq), buf)?;
+        let len = endpoint
+            .transport
+            .seal_rtp(buf, written.header, written.len, written.seq)?;
+        outgoing.rtx_seq = outgoing.rtx_seq.plus(1);
+        endpoint.transport_seq = seq.wrapping_add(1);
+        endpoint.bytes.1 += len as u64;
+        endpoint.line.as_mut()?.on_sent(now, Some(seq), len);
+        Some(Transmit { route, len })
+    }
+
+    /// A subscriber tells when packets arrived.
+    pub(super) fn on_arrivals(&mut self, now: Instant, key: usize, feedback: &TransportCc<'_>) {
+        if let Some(line) = self.endpoints.at_mut(key).and_then(|endpoint| endpoint.line.as_mut()) {
+            line.on_feedback(now, feedback);
+            self.wake(key);
+        }
+    }
+
+    /// A subscriber tells how much it can take.
+    pub(super) fn on_bound(&mut self, key: usize, bound: Bitrate) {
+        if let Some(line) = self.endpoints.at_mut(key).and_then(|endpoint| endpoint.line.as_mut()) {
+            line.on_remb(bound);
+        }
+    }
+
+    /// Tells the estimator of an endpoint how much could be sent at all: more is not sought.
+    pub(super) fn update_wanted(&mut self, now: Instant, key: usize) {
+        let Some(endpoint) = self.endpoints.at(key) else { return };
+        let rate = |id: &SubscriptionId| {
+            let outgoing = self.subscriptions.get(id.0)?;
+            let track = self.tracks.get(outgoing.source?.0)?;
+            let stream = track.streams.get(usize::from(outgoing.forwarder.wanted()?))?;
+            stream.meter.rate(now)
+        };
+        let wanted = endpoint.subscriptions.iter().filter_map(rate).map(|rate| rate.0).sum();
+        if let Some(line) = self.endpoints.at_mut(key).and_then(|endpoint| endpoint.line.as_mut()) {
+            line.set_wanted(Bitrate(wanted));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! One subscriber's line carries little: it is measured, paced, and nobody else notices.
+
+use althing_testkit::network::{LinkConfig, Rate};
+use althing_testkit::peer::VideoPattern;
+use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
+use althing_testkit::simulation::{Member, Simulation};
+
+use crate::stage::{assert_seamless, certificate, come_to_rest, home, ms};
+
+fn line(rate: u64) -> LinkConfig {
+    LinkConfig {
+        rate: Some(Rate::bits(rate)),
+        ..LinkConfig::delay(ms(25))
+    }
+}
+
+fn estimate(simulation: &Simulation, member: Member) -> u64 {
+    let stats = simulation.router.endpoint_stats(member.endpoint).unwrap();
+    stats.estimate.map_or(0, |estimate| estimate.0)
+}
+
+/// 30 pictures a second of 4000 bytes: about a Mbit/s.
+fn pattern() -> VideoPattern {
+    VideoPattern {
+        frame_bytes: 4000,
+        packet_bytes: 1000,
+        ..VideoPattern::default()
+    }
+}
+
+#[test]
+fn what_is_wanted_is_proved_and_no_more() {
+    for seed in 0..5 {
+        let mut simulation = Simulation::new(seed, certificate());
+        let publisher = simulation.join_plain(home(), None);
+        let watcher = simulation.join_web_rtc(line(3_000_000), certificate());
+        let video = simulation.publish(publisher, camera(None, 1, 1, pattern()));
+        let audio = simulation.publish(publisher, microphone(None, 50, "peer-1"));
+        let watch = simulation.watch(watcher, video.track, screen(Some("0"), 7000));
+        let listen = simulation.watch(watcher, audio.track, loudspeaker(Some("1"), 8000));
+        assert_eq!(estimate(&simulation, watcher), 0, "nothing is known yet");
+        simulation.run_for(ms(5000));
+        let proved = estimate(&simulation, watcher);
+        assert!((1_000_000..3_100_000).contains(&proved), "seed {seed}: {proved}");
+        let stats = simulation.router.endpoint_stats(watcher.endpoint).unwrap();
+        assert!(stats.queue_delay < ms(30), "seed {seed}: {:?}", stats.queue_delay);
+        let padding = simulation.receiver(watch).stats().rtx;
+        assert!((1..400).contains(&padding), "seed {seed}: {padding} packets of padding");
+        simulation.run_for(ms(20_000));
+        let more = simulation.receiver(watch).stats().rtx - padding;
+        assert!(more < 200, "seed {seed}: {more}: what is wanted is known to pass");
+        come_to_rest(&mut simulation, &[video, audio]);
+        assert_seamless(&simulation, watch, ms(40), seed);
+        assert_seamless(&simulation, listen, ms(20), seed);
+    }
+}
+
+#[test]
+fn a_large_picture_does_not_fill_the_queue() {
+    let keyframes = VideoPattern {
+        keyframe_every: Some(60),
+        ..pattern()
+    };
+    let mut simulation = Simulation::new(1, certificate());
+    let publisher = simulation.join_plain(home(), None);
+    let watcher = simulation.join_web_rtc(LinkConfig::delay(ms(25)), certificate());
+    let video = simulation.publish(publisher, camera(None, 1, 1, keyframes));
+    let watch = simulation.watch(watcher, video.track, screen(Some("0"), 7000));
+    simulation.run_for(ms(5000));
+    simulation.links_mut(watcher).1.configure(line(2_000_000));
+    simulation.run_for(ms(10_000));
+    let longest = simulation.links_mut(watcher).1.stats().queue_delay_max;
+    // Sent at once, a keyframe would wait for itself for 64 ms.
+    assert!(longest < ms(40), "{longest:?}");
+    come_to_rest(&mut simulation, &[video]);
+    assert_seamless(&simulation, watch, ms(40), 1);
+}
