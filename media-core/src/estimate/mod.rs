@@ -12,7 +12,7 @@
 //!                                 └─► probe               did more pass?        ─┘
 //! ```
 //!
-//! [`line`] puts the estimator and the pacer together for one peer.
+//! [`mod@line`] puts the estimator and the pacer together for one peer.
 //!
 //! All rates are of bytes on the wire, the headers of IPv4 and UDP among them: what a link carries. An estimator holds
 //! a kilobyte or two, and 16 bytes for each packet under way, at most [`MAX_SENT`](feedback::MAX_SENT). No allocation
