@@ -141,6 +141,16 @@ scenario('page: keys, speakers, devices', { seconds: 120 }, async (t) => {
   await björn.sees('Anna', invisible);
   await anna.key('v');
   await björn.sees('Anna');
+  // Faster than anything can be switched: what was pressed last holds.
+  for (const [kind, presses] of [['video', 5], ['audio', 4]]) {
+    await anna.run(([kind, presses]) => {
+      for (let press = 0; press < presses; press += 1) document.querySelector(`#controls [data-device=${kind}]`).click();
+    }, [kind, presses]);
+  }
+  await björn.sees('Anna', (tile) => !tile.picture && tile.muted);
+  check(!(await on('video')) && !(await on('audio')), 'the buttons say something else');
+  await anna.key('v');
+  await björn.sees('Anna');
   await anna.key('h');
   await björn.sees('Anna', (tile) => tile.hand);
   await anna.key('l');

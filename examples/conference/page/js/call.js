@@ -130,12 +130,14 @@ export class Call {
     const send = async (kind, Kind, source) => {
       const track = devices.handOver(kind);
       if (!track) return;
-      try {
-        await this.room.localParticipant.publishTrack(new Kind(track, constraints(kind), false), { source });
-      } catch (error) {
-        track.stop();
-        notice(deviceProblem(kind, error));
-      }
+      await this.controls.during(kind, true, async () => {
+        try {
+          await this.room.localParticipant.publishTrack(new Kind(track, constraints(kind), false), { source });
+        } catch (error) {
+          track.stop();
+          throw error;
+        }
+      });
     };
     const sent = [send('audio', LocalAudioTrack, 'microphone'), send('video', LocalVideoTrack, 'camera')];
     devices.stop(); // what was not handed over

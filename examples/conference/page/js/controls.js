@@ -10,8 +10,8 @@ import { deviceProblem } from './wording.js';
 const SOURCES = { video: 1, audio: 2, screen: 3 };
 
 export class Controls {
-  /** What is being switched now: not to be pressed twice. */
-  #busy = new Set();
+  /** What is being switched now, by its kind: whether it will be on, and when. */
+  #pending = new Map();
 
   constructor({ room, sdk, signal }) {
     this.room = room;
@@ -27,13 +27,13 @@ export class Controls {
       'ParticipantPermissionsChanged',
     ]) room.on(RoomEvent[event], () => this.show());
     room.on(RoomEvent.TrackMuted, ({ kind }, participant) => {
-      if (participant.isLocal && !this.#busy.has(kind)) notice(`Your ${kind === 'audio' ? 'microphone' : 'camera'} was switched off from outside.`);
+      if (participant.isLocal && !this.#pending.has(kind)) notice(`Your ${kind === 'audio' ? 'microphone' : 'camera'} was switched off from outside.`);
     });
   }
 
-  /** Whether it is on. */
+  /** Whether it is on, or will be in a moment. */
   on(kind) {
-    return { audio: this.own.isMicrophoneEnabled, video: this.own.isCameraEnabled, screen: this.own.isScreenShareEnabled }[kind];
+    return this.#pending.get(kind)?.on ?? { audio: this.own.isMicrophoneEnabled, video: this.own.isCameraEnabled, screen: this.own.isScreenShareEnabled }[kind];
   }
 
   /** Whether this person may send it. */
@@ -49,17 +49,27 @@ export class Controls {
 
   /** Switches it on or off. */
   async set(kind, on) {
-    if (this.#busy.has(kind) || !this.may(kind) || on === this.on(kind)) return;
-    this.#busy.add(kind);
-    try {
+    if (!this.may(kind) || on === this.on(kind)) return;
+    await this.during(kind, on, async () => {
       if (kind === 'audio') await this.own.setMicrophoneEnabled(on);
       else if (kind === 'video') await this.own.setCameraEnabled(on);
       else await this.own.setScreenShareEnabled(on, { audio: true, systemAudio: 'include', surfaceSwitching: 'include' });
       if (kind !== 'screen') keep('wanted', { ...recall('wanted', { audio: true, video: true }), [kind]: on });
-    } catch (error) {
-      notice(deviceProblem(kind, error));
-    }
-    this.#busy.delete(kind);
+    });
+  }
+
+  /** Does what switches something on or off, after what is being done to it already; the button shows at once what will be. */
+  async during(kind, on, work) {
+    const before = this.#pending.get(kind)?.done;
+    const done = (async () => {
+      await before;
+      await work().catch((error) => notice(deviceProblem(kind, error)));
+    })();
+    const mine = { on, done };
+    this.#pending.set(kind, mine);
+    this.show();
+    await done;
+    if (this.#pending.get(kind) === mine) this.#pending.delete(kind);
     this.show();
   }
 
