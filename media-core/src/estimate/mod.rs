@@ -282,13 +282,13 @@ impl Estimator {
     }
 
     fn decide(&mut self, now: i64, signal: Signal, fresh_losses: bool) {
-        if self.control.gives_up(now) {
+        let sent = self.sending.rate(USUAL);
+        if self.control.gives_up(now, sent) {
             self.queue.accept();
         }
         let verdict = self.losses.verdict();
         let passing = 1.0 - verdict.inherent.min(0.5);
         let target = self.control.rate();
-        let sent = self.sending.rate(USUAL);
         self.control.update(&Input {
             now,
             signal,
@@ -298,6 +298,7 @@ impl Estimator {
             arriving: self.arriving.rate(USUAL).map(|rate| rate / passing),
             lately: self.arriving.rate(LATELY).map(|rate| rate / passing),
             just_now: self.arriving.rate(JUST_NOW).map(|rate| rate / passing),
+            sent,
             idle: sent.is_none_or(|sent| sent < BUSY * target),
         });
         if let Some(capacity) = verdict.capacity.filter(|_| fresh_losses) {

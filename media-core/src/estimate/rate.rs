@@ -36,6 +36,8 @@ const OUTGROWN: f64 = 1.06;
 const PATIENCE: (i64, i64) = (500_000, 2_000_000);
 /// Whoever fills the queue is thought to do so for this time, in µs.
 const RIVAL: i64 = 10_000_000;
+/// What is sent is above the rate by more than this factor: the sender has not followed (yet).
+const OBEYED: f64 = 1.1;
 /// After a decrease nothing is tried for this time, in µs: what is free now may be what others have left for a moment.
 const CALM: i64 = 4_000_000;
 /// The least share of the measured rate that a long queue leaves.
@@ -78,6 +80,8 @@ pub(super) struct Input {
     pub(super) lately: Option<f64>,
     /// The same over the very last ones.
     pub(super) just_now: Option<f64>,
+    /// What is sent, over half a second.
+    pub(super) sent: Option<f64>,
     /// Too little is sent to prove anything.
     pub(super) idle: bool,
 }
@@ -122,9 +126,9 @@ impl Control {
     }
 
     /// Whether the queue has not emptied, whatever we did: somebody else fills it. Told once.
-    pub(super) fn gives_up(&mut self, now: i64) -> bool {
+    pub(super) fn gives_up(&mut self, now: i64, sent: Option<f64>) -> bool {
         let waited = self.decreased.is_some_and(|at| now - at > PATIENCE.1);
-        let given_up = self.draining && waited;
+        let given_up = self.draining && waited && !self.exceeds(sent);
         if given_up {
             self.draining = false;
             self.rival = Some(now);
@@ -148,7 +152,7 @@ impl Control {
         match input.signal {
             Signal::Over if input.standing > SEEN => self.decrease(input),
             Signal::Over => {}
-            Signal::Normal if self.stands(input) => self.decrease(input),
+            Signal::Normal if self.stands(input) || self.is_ignored(input) => self.decrease(input),
             Signal::Under => {}
             Signal::Normal if self.draining => self.go_back(input),
             Signal::Normal => self.increase(input, elapsed as f64 / 1e6),
@@ -164,6 +168,17 @@ impl Control {
         }
         let since = *self.standing.get_or_insert(input.now);
         input.standing > 2 * FULL || input.now - since > PATIENCE.0
+    }
+
+    /// Whether the queue cannot empty because more is sent than the rate allows.
+    fn is_ignored(&self, input: &Input) -> bool {
+        // What was sent before the decrease is in the measure for half a second.
+        let waited = self.decreased.is_none_or(|at| input.now - at > PATIENCE.1 / 2);
+        self.draining && waited && input.standing > FULL && self.exceeds(input.sent)
+    }
+
+    fn exceeds(&self, sent: Option<f64>) -> bool {
+        sent.is_some_and(|sent| sent > self.rate * OBEYED)
     }
 
     fn decrease(&mut self, input: &Input) {
@@ -243,6 +258,7 @@ mod tests {
         arriving: None,
         lately: None,
         just_now: None,
+        sent: None,
         idle: false,
     };
 
@@ -316,6 +332,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_that_does_not_follow_is_not_taken_for_somebody_else() {
+        let (mut control, mut now) = (Control::new(0.7e6), 0);
+        let (arriving, sent) = (Some(0.6e6), Some(0.65e6));
+        for _ in 0..200 {
+            now += 50_000;
+            control.update(&Input {
+                now,
+                standing: 150_000,
+                arriving,
+                lately: arriving,
+                sent,
+                ..CALM_INPUT
+            });
+            assert!(!control.gives_up(now, sent));
+        }
+        assert!(control.rate() < 0.5e6, "{}", control.rate());
+    }
+
+    #[test]
     fn a_queue_that_others_fill_is_given_up() {
         let (mut control, mut now) = (Control::new(1e6), 0);
         let standing = 100_000;
@@ -327,9 +362,9 @@ mod tests {
         };
         run(&mut control, &mut now, 1, input);
         assert!(control.rate() < 0.9e6, "it is tried to empty it");
-        assert!(!control.gives_up(now));
+        assert!(!control.gives_up(now, None));
         run(&mut control, &mut now, 2, input);
-        assert!(control.gives_up(now) && !control.gives_up(now), "told once");
+        assert!(control.gives_up(now, None) && !control.gives_up(now, None), "told once");
         assert_eq!(control.rate(), 0.9e6);
         let accepted = Input { standing: 0, ..input };
         run(&mut control, &mut now, 2, accepted);
