@@ -233,6 +233,16 @@ fn spatial_layers_that_are_left_out_leave_no_trace() {
         .map(|(seq, picture)| (seq, u32::from(picture) * 3000, 500 + picture, 7))
         .collect();
     assert_eq!(got, expected);
+    let now = subscriber.now;
+    let mut ends = |seq, spatial| {
+        let meta = meta(0, seq, 60_000, vp9(520, spatial, false));
+        subscriber.forwarder.forward(now, &meta).map(|rewrite| rewrite.ends)
+    };
+    assert_eq!(
+        [ends(160, 0), ends(161, 1)],
+        [Some(true), None],
+        "the marker moves down"
+    );
     subscriber.forwarder.set_target(LayerTarget { spatial: 2, ..target });
     assert_eq!(
         subscriber.forwarder.waits_for(),

@@ -166,7 +166,7 @@ mod tests {
             track: TrackId(1),
             encoding: 0,
             form,
-            ends: false,
+            ends: true,
             source: SeqNo(seq + 7),
             seq: SeqNo(seq),
             timestamp: RtpTime(0),
