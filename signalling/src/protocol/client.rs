@@ -5,12 +5,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use althing_media_core::config::{EndpointId, SubscriptionId};
-use althing_media_core::transport::{Candidate, LocalDescription};
-use serde::Deserialize;
 
 use super::describe;
 use super::downlink::Downlink;
-use super::media::{Change, Changed, Proposal, Touch};
+use super::media::{Change, Proposal, Touch};
 use super::publish::Announced;
 use super::roster::{self, Roster};
 use super::sections::{Plan, Sections};
@@ -21,7 +19,7 @@ use crate::room::{
     Admission, Audience, ConnectionId, Departure, Features, MAX_FEATURES, Participant, ParticipantSid, Room,
 };
 use crate::room::{Track, TrackSid};
-use crate::sdp::{Codecs, Description};
+use crate::sdp::Codecs;
 
 /// How often the client says that it is there, and after what silence it gives up, in seconds.
 const PING_INTERVAL: i32 = 5;
@@ -82,7 +80,7 @@ pub(super) struct Client {
     pub(super) announced: Vec<Announced>,
     pub(super) sections: Sections,
     /// The other connection of a client that receives on one of its own.
-    downlink: Option<Downlink>,
+    pub(super) downlink: Option<Downlink>,
     pub(super) wishes: Wishes,
     pub(super) signals: Signals,
     /// It wants all data tracks.
@@ -97,7 +95,7 @@ pub(super) struct Client {
     metadata: String,
     /// Why it goes, if it goes.
     pub(super) departure: Departure,
-    steps: VecDeque<Step>,
+    pub(super) steps: VecDeque<Step>,
 }
 
 impl Client {
@@ -206,6 +204,16 @@ impl Client {
         self.accident = self.accident.map(|_| Accident::Now);
     }
 
+    /// Looks whether the client owes us an answer for too long, and for accidents.
+    pub(super) fn check(&mut self, now: Instant) {
+        if self.accident.take_if(|one| *one == Accident::Now).is_some() {
+            self.steps.push_back(Step::Lose);
+        }
+        if self.downlink.as_ref().is_some_and(|downlink| downlink.is_overdue(now)) {
+            self.give_up("no answer has come");
+        }
+    }
+
     /// Takes a request.
     pub(super) fn handle(&mut self, room: &mut Room, request: Request) {
         if self.accident.take_if(|one| *one == Accident::Now).is_some() {
@@ -279,81 +287,6 @@ impl Client {
         self.signal(room);
     }
 
-    /// The router has done what an offer wants.
-    pub(super) fn negotiated(&mut self, room: &mut Room, plan: &Plan, changed: &Changed) {
-        self.endpoint = Some(changed.endpoint);
-        let answer = self.sections.finish(plan, changed);
-        self.arrive(room, plan, changed);
-        // Who publishes must be known before their media comes.
-        self.sync(room);
-        self.refuse_tracks(&plan.refused);
-        self.send(Response::Answer(answer));
-    }
-
-    /// The router is ready for an offer of ours.
-    pub(super) fn proposed(&mut self, endpoint: EndpointId, local: &LocalDescription) {
-        if let Some(downlink) = &mut self.downlink {
-            let offer = downlink.describe(endpoint, local);
-            self.send(Response::Offer(offer));
-        }
-    }
-
-    /// The client has answered our offer.
-    fn answer(&mut self, room: &Room, answer: &proto::SessionDescription) {
-        let (Some(downlink), Some(me)) = (&mut self.downlink, room.participant_of(self.connection)) else {
-            return;
-        };
-        let wanted = self.wishes.wanted(room, me);
-        let outcome = Description::parse(&answer.sdp).map_err(|error| error.to_string());
-        let outcome = outcome.and_then(|description| {
-            let outcome = downlink.answer((answer.id, &description), &wanted, &self.wishes);
-            outcome.map_err(|error| error.to_string())
-        });
-        match outcome {
-            Ok(Some((change, refused))) => {
-                self.refuse_tracks(&refused);
-                self.steps.push_back(Step::Accept(Box::new(change)));
-            }
-            Ok(None) => {}
-            Err(problem) => self.give_up(&problem),
-        }
-    }
-
-    /// The router has done what an answer wants.
-    pub(super) fn answered(&mut self, room: &mut Room, change: &Change, changed: &Changed) {
-        if let Some(downlink) = &mut self.downlink {
-            downlink.finish(change, changed);
-        }
-        self.sync(room);
-    }
-
-    /// Looks whether the client owes us an answer for too long, and for accidents.
-    pub(super) fn check(&mut self, now: Instant) {
-        if self.accident.take_if(|one| *one == Accident::Now).is_some() {
-            self.steps.push_back(Step::Lose);
-        }
-        if self.downlink.as_ref().is_some_and(|downlink| downlink.is_overdue(now)) {
-            self.give_up("no answer has come");
-        }
-    }
-
-    /// Nothing good comes of this negotiation any more.
-    fn give_up(&mut self, problem: &str) {
-        tracing::info!(participant = self.sid.0, problem, "a negotiation has failed");
-        let action = proto::leave_request::Action::Reconnect;
-        self.dismiss(proto::DisconnectReason::StateMismatch, action);
-    }
-
-    /// The client cannot decode these.
-    fn refuse_tracks(&mut self, tracks: &[TrackSid]) {
-        for track in tracks {
-            self.send(Response::SubscriptionResponse(proto::SubscriptionResponse {
-                track_sid: track.0.clone(),
-                err: proto::SubscriptionError::SeCodecUnsupported as i32,
-            }));
-        }
-    }
-
     /// The tracks that are sent to the client now.
     pub(super) fn sending(&self) -> impl Iterator<Item = &TrackSid> {
         let down = self.downlink.iter().flat_map(Downlink::sending);
@@ -390,51 +323,6 @@ impl Client {
 
     pub(super) fn me<'a>(&self, room: &'a Room) -> Option<&'a Participant> {
         room.participant_of(self.connection)
-    }
-
-    fn offer(&mut self, room: &mut Room, offer: &proto::SessionDescription) {
-        let plan = self.plan(room, offer);
-        match plan {
-            Ok(plan) => self.steps.push_back(Step::Negotiate(Box::new(plan))),
-            Err(problem) => self.give_up(&problem),
-        }
-    }
-
-    fn plan(&self, room: &mut Room, offer: &proto::SessionDescription) -> Result<Plan, String> {
-        let description = Description::parse(&offer.sdp).map_err(|error| error.to_string())?;
-        let me = room.participant_of(self.connection).ok_or("the connection is gone")?;
-        let wanted = match self.downlink {
-            Some(_) => Vec::new(),
-            None => self.wishes.wanted(room, me),
-        };
-        let mut taken: Vec<TrackSid> = Vec::new();
-        let announced = &self.announced;
-        let find = |section: &crate::sdp::Section| Announced::find(announced, section, &mut taken);
-        let numbered = (offer.id, &description);
-        let plan = self.sections.plan(numbered, &self.codecs, &wanted, &self.wishes, find);
-        let mut plan = plan.map_err(|error| error.to_string())?;
-        plan.change.endpoint = self.endpoint;
-        for track in &plan.departures {
-            room.unpublish(self.connection, track);
-        }
-        Ok(plan)
-    }
-
-    /// Candidates before the first answer are not needed: we do not send the first check.
-    fn trickle(&mut self, trickle: &proto::TrickleRequest) {
-        #[derive(Deserialize)]
-        struct Init {
-            candidate: String,
-        }
-        let init = serde_json::from_str::<Init>(&trickle.candidate_init).ok();
-        let candidate = init.and_then(|init| init.candidate.parse::<Candidate>().ok());
-        let endpoint = match &self.downlink {
-            Some(downlink) if trickle.target() == proto::SignalTarget::Subscriber => downlink.endpoint(),
-            _ => self.endpoint,
-        };
-        if let (Some(candidate), Some(endpoint)) = (candidate, endpoint) {
-            self.steps.push_back(Step::Touch(Touch::Candidate(endpoint, candidate)));
-        }
     }
 
     fn choose(&mut self, room: &mut Room, update: proto::UpdateSubscription) {

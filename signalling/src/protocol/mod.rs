@@ -15,6 +15,7 @@
 //! | `join` | the request to join, which stands in the address |
 //! | `session` | the task of one client |
 //! | `client` | the state machine |
+//! | `negotiate` | its offers and answers |
 //! | `publish` | what the client sends |
 //! | `wishes` | what it wants to receive |
 //! | `sections` | the media sections of the connection on which it offers |
@@ -37,6 +38,7 @@ mod door;
 mod downlink;
 mod join;
 mod media;
+mod negotiate;
 mod publish;
 mod replay;
 mod roster;

@@ -18,6 +18,7 @@
 //! | [`model`] | the room: who is there, who leaves |
 //! | [`outcome`] | effects and events |
 //! | [`participant`] | one participant and what belongs to them |
+//! | `publish` | what connections publish |
 //! | [`view`] | which track feeds which slot |
 
 pub mod data;
@@ -25,6 +26,7 @@ pub mod lifetime;
 pub mod model;
 pub mod outcome;
 pub mod participant;
+mod publish;
 pub mod view;
 
 #[cfg(test)]

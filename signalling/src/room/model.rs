@@ -1,21 +1,18 @@
 //! The room: who is there, what they publish, who leaves.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use althing_media_core::LayerTarget;
-use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
-use althing_media_core::payload::MediaKind;
+use althing_media_core::config::{EndpointId, TrackId};
 
 use super::lifetime::{EndReason, Lifetime, Timeouts};
 use super::outcome::{Effect, RoomEvent};
 use super::participant::{
     Audience, Connection, ConnectionId, ConnectionState, Departure, Features, Participant, ParticipantSid, Profile,
-    PublishError, Quality, Source, Track, TrackDetails, TrackSid,
+    Quality, Source, Track, TrackDetails, TrackSid,
 };
-use super::view::{Slot, Target, View};
 use crate::sdp::CodecSpec;
 
 /// A connection that is not active by then is closed: browsers need less than two seconds, and give up after fifteen.
@@ -57,10 +54,10 @@ pub struct Room {
     revision: u64,
     departures: u64,
     limits: RoomLimits,
-    participants: Vec<Participant>,
+    pub(super) participants: Vec<Participant>,
     seed: u64,
     counter: u64,
-    effects: VecDeque<Effect>,
+    pub(super) effects: VecDeque<Effect>,
     events: VecDeque<RoomEvent>,
 }
 
@@ -218,94 +215,9 @@ impl Room {
             .is_some()
     }
 
-    /// The connection publishes a track, which others can watch once it is active. A connection on which the participant
-    /// publishes the same source is closed then: they have come back, and the old one is dead or forgotten.
-    ///
-    /// # Errors
-    ///
-    /// The participant may not.
-    pub fn publish(&mut self, id: ConnectionId, track: NewTrack) -> Result<TrackSid, PublishError> {
-        let sid = match &track.sid {
-            Some(sid) => sid.clone(),
-            None => self.new_track_sid(),
-        };
-        let (participant, _) = self.position(id).ok_or(PublishError::NoConnection)?;
-        let owner = self.participants.get(participant).ok_or(PublishError::NoConnection)?;
-        let owner_sid = owner.sid.clone();
-        if !owner.profile.permissions.publishes(track.source) {
-            return Err(PublishError::NotAllowed(track.source));
-        }
-        let connection = self.connection_mut(id).ok_or(PublishError::NoConnection)?;
-        let NewTrack {
-            id: track,
-            source,
-            codec,
-            rids,
-            muted,
-            details,
-            sid: _,
-        } = track;
-        let kind = codec.codec.kind();
-        connection.tracks.push(Track {
-            sid: sid.clone(),
-            id: track,
-            kind,
-            source,
-            codec,
-            rids,
-            muted,
-            details,
-        });
-        if muted {
-            self.effects.push_back(Effect::Mute { track, muted });
-        }
-        let announced = self.connection(id).is_some_and(Connection::is_active);
-        if announced {
-            self.tell(RoomEvent::TrackPublished(owner_sid, sid.clone()));
-            self.update_views();
-        }
-        Ok(sid)
-    }
-
-    /// A name for a track that will be published later, by [`NewTrack::sid`].
-    pub fn new_track_sid(&mut self) -> TrackSid {
-        TrackSid(self.new_sid("TR_"))
-    }
-
-    /// The connection does not publish the track any more. False when it never did.
-    pub fn unpublish(&mut self, id: ConnectionId, sid: &TrackSid) -> bool {
-        let Some(connection) = self.connection_mut(id) else {
-            return false;
-        };
-        let Some(at) = connection.tracks.iter().position(|track| track.sid == *sid) else {
-            return false;
-        };
-        let track = connection.tracks.remove(at);
-        let announced = connection.is_active();
-        self.effects.push_back(Effect::RemoveTrack { track: track.id });
-        if let Some(owner) = self
-            .participant_of(id)
-            .map(|owner| owner.sid.clone())
-            .filter(|_| announced)
-        {
-            self.tell(RoomEvent::TrackUnpublished(owner, Box::new(track)));
-        }
-        self.update_views();
-        true
-    }
-
     /// Changes who they are; others are told when something has changed.
     pub fn change_profile(&mut self, id: ConnectionId, change: impl FnOnce(&mut Profile)) {
         self.change(id, |owner| change(&mut owner.profile));
-    }
-
-    /// Changes what is told about a track of this connection.
-    pub fn change_details(&mut self, id: ConnectionId, sid: &TrackSid, change: impl FnOnce(&mut TrackDetails)) {
-        self.change_connection(id, |own| {
-            if let Some(track) = own.tracks.iter_mut().find(|track| track.sid == *sid) {
-                change(&mut track.details);
-            }
-        });
     }
 
     /// Changes something of a connection that others can see.
@@ -369,29 +281,6 @@ impl Room {
         }
     }
 
-    /// The connection has a use for these encodings at best, 0 the lowest, and for no other track.
-    pub fn set_demand(&mut self, id: ConnectionId, demand: BTreeMap<TrackSid, u8>) {
-        if let Some(connection) = self.connection_mut(id)
-            && connection.demand != demand
-        {
-            connection.demand = demand;
-            self.tell(RoomEvent::DemandChanged);
-        }
-    }
-
-    /// The best encoding of a track that anybody has a use for; `None` when nobody watches it.
-    #[must_use]
-    pub fn demand(&self, track: &Track) -> Option<u8> {
-        let connections = self.participants.iter().flat_map(|one| &one.connections);
-        let wanted = |one: &Connection| {
-            let slots = one.view.iter().flat_map(|view| &view.slots);
-            let shown = slots.filter(|slot| slot.source == Some(track.id));
-            let shown = shown.map(|slot| slot.layers.spatial).max();
-            shown.max(one.demand.get(&track.sid).copied())
-        };
-        connections.filter_map(wanted).max()
-    }
-
     /// Grows when somebody comes, goes, or changes what others can see or watch.
     #[must_use]
     pub fn revision(&self) -> u64 {
@@ -412,47 +301,6 @@ impl Room {
             change(owner);
             let sid = owner.sid.clone();
             self.tell(RoomEvent::ParticipantChanged(sid));
-        }
-    }
-
-    /// The connection watches; its slots are added by [`Self::open`].
-    pub fn watch(&mut self, id: ConnectionId, target: Target) {
-        if let Some(connection) = self.connection_mut(id) {
-            connection.view = Some(View::new(target));
-        }
-        self.update(&[id]);
-    }
-
-    /// Adds an outgoing stream to what the connection watches. Nothing happens when it does not watch.
-    pub fn open(&mut self, id: ConnectionId, slot: Slot) {
-        if let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) {
-            view.slots.push(Slot { source: None, ..slot });
-        }
-        self.update(&[id]);
-    }
-
-    /// Sets the best layers of an outgoing stream.
-    pub fn set_layers(&mut self, id: ConnectionId, subscription: SubscriptionId, layers: LayerTarget) {
-        let view = self.connection_mut(id).and_then(|one| one.view.as_mut());
-        let slot = view.and_then(|view| view.slots.iter_mut().find(|slot| slot.subscription == subscription));
-        if let Some(slot) = slot {
-            slot.layers = layers;
-            self.effects.push_back(Effect::SetLayers { subscription, layers });
-            self.tell(RoomEvent::DemandChanged);
-        }
-    }
-
-    /// The publisher mutes or unmutes a track.
-    pub fn mute(&mut self, sid: &TrackSid, muted: bool) {
-        let tracks = |owner: &mut Participant| {
-            let mut tracks = owner.connections.iter_mut().flat_map(|one| &mut one.tracks);
-            let track = tracks.find(|track| track.sid == *sid && track.muted != muted)?;
-            track.muted = muted;
-            Some((owner.sid.clone(), track.id))
-        };
-        if let Some((owner, track)) = self.participants.iter_mut().find_map(tracks) {
-            self.effects.push_back(Effect::Mute { track, muted });
-            self.tell(RoomEvent::TrackMuted(owner, sid.clone(), muted));
         }
     }
 
@@ -639,24 +487,6 @@ impl Room {
         self.participants.get(participant)?.connections.get(index)
     }
 
-    /// What a watcher with this target would see now.
-    #[must_use]
-    pub fn preview(&self, target: &Target, kind: MediaKind) -> Option<&Track> {
-        let publishers: Vec<&Participant> = self.participants.iter().filter(|one| one.publishes()).collect();
-        target.track(target.choose(&publishers, None)?, kind)
-    }
-
-    /// The track with this name in the router.
-    #[must_use]
-    pub fn track(&self, id: TrackId) -> Option<&Track> {
-        let mut tracks = self
-            .participants
-            .iter()
-            .flat_map(|one| &one.connections)
-            .flat_map(|one| &one.tracks);
-        tracks.find(|track| track.id == id)
-    }
-
     /// What the router must do next.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
@@ -667,7 +497,7 @@ impl Room {
         self.events.pop_front()
     }
 
-    fn connections(&self) -> impl Iterator<Item = &Connection> {
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
         self.participants.iter().flat_map(|one| &one.connections)
     }
 
@@ -678,7 +508,7 @@ impl Room {
             .find(|one| one.id == id)
     }
 
-    fn position(&self, id: ConnectionId) -> Option<(usize, usize)> {
+    pub(super) fn position(&self, id: ConnectionId) -> Option<(usize, usize)> {
         self.find(|one| one.id == id)
     }
 
@@ -686,79 +516,12 @@ impl Room {
         self.find(|one| one.endpoints.contains(&endpoint))
     }
 
-    fn find(&self, wanted: impl Fn(&Connection) -> bool) -> Option<(usize, usize)> {
+    pub(super) fn find(&self, wanted: impl Fn(&Connection) -> bool) -> Option<(usize, usize)> {
         let find = |(index, one): (usize, &Participant)| Some((index, one.connections.iter().position(&wanted)?));
         self.participants.iter().enumerate().find_map(find)
     }
 
-    /// Puts the right track behind every slot, after a change of who publishes.
-    fn update_views(&mut self) {
-        let all = self
-            .participants
-            .iter()
-            .flat_map(|one| &one.connections)
-            .filter(|one| one.view.is_some());
-        let all: Vec<ConnectionId> = all.map(|one| one.id).collect();
-        self.update(&all);
-    }
-
-    /// The same for some connections. Looks at each of them, and once at all participants.
-    fn update(&mut self, watchers: &[ConnectionId]) {
-        let watchers: HashSet<ConnectionId> = watchers.iter().copied().collect();
-        let publishers: Vec<&Participant> = self.participants.iter().filter(|one| one.publishes()).collect();
-        let mut changes = Vec::new();
-        for connection in self.participants.iter().flat_map(|one| &one.connections) {
-            let Some(view) = connection.view.as_ref().filter(|_| watchers.contains(&connection.id)) else {
-                continue;
-            };
-            let shown = view.target.choose(&publishers, view.shown.as_ref());
-            let source = |slot: &Slot| {
-                let track = view.target.track(shown?, slot.kind)?;
-                slot.codecs.contains(&track.codec.codec).then_some(track.id)
-            };
-            let sources: Vec<Option<TrackId>> = view.slots.iter().map(source).collect();
-            let shown = shown.map(|one| one.sid.clone());
-            if shown != view.shown
-                || view
-                    .slots
-                    .iter()
-                    .zip(&sources)
-                    .any(|(slot, source)| slot.source != *source)
-            {
-                changes.push((connection.id, shown, sources));
-            }
-        }
-        changes
-            .into_iter()
-            .for_each(|(id, shown, sources)| self.show(id, shown, sources));
-    }
-
-    fn show(&mut self, id: ConnectionId, shown: Option<ParticipantSid>, sources: Vec<Option<TrackId>>) {
-        let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) else {
-            return;
-        };
-        let mut effects = Vec::new();
-        for (slot, source) in view
-            .slots
-            .iter_mut()
-            .zip(sources)
-            .filter(|(slot, source)| slot.source != *source)
-        {
-            slot.source = source;
-            effects.push(Effect::SetSource {
-                subscription: slot.subscription,
-                source,
-            });
-        }
-        let moved = view.shown != shown;
-        view.shown.clone_from(&shown);
-        self.effects.extend(effects);
-        if moved {
-            self.tell(RoomEvent::Shown(id, shown));
-        }
-    }
-
-    fn tell(&mut self, event: RoomEvent) {
+    pub(super) fn tell(&mut self, event: RoomEvent) {
         self.revision += u64::from(event.is_lasting());
         let changed = event.changes().cloned();
         let changed = changed.and_then(|sid| self.participants.iter_mut().find(|one| one.sid == sid));

@@ -3,11 +3,15 @@
 //! A view points to one participant and fills all its slots from that one, so that sound and picture belong together. It
 //! stays with them as long as they publish, and then goes to who has begun last.
 
+use std::collections::HashSet;
+
 use althing_media_core::LayerTarget;
 use althing_media_core::config::{SubscriptionId, TrackId};
 use althing_media_core::payload::{Codec, MediaKind};
 
-use super::participant::{Participant, ParticipantSid, Source, Track};
+use super::model::Room;
+use super::outcome::{Effect, RoomEvent};
+use super::participant::{ConnectionId, Participant, ParticipantSid, Source, Track};
 
 /// What a watcher asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,5 +95,108 @@ impl Target {
             .tracks()
             .filter(|track| track.kind == kind && track.source == source)
             .last()
+    }
+}
+
+impl Room {
+    /// The connection watches; its slots are added by [`Self::open`].
+    pub fn watch(&mut self, id: ConnectionId, target: Target) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.view = Some(View::new(target));
+        }
+        self.update(&[id]);
+    }
+
+    /// Adds an outgoing stream to what the connection watches. Nothing happens when it does not watch.
+    pub fn open(&mut self, id: ConnectionId, slot: Slot) {
+        if let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) {
+            view.slots.push(Slot { source: None, ..slot });
+        }
+        self.update(&[id]);
+    }
+
+    /// Sets the best layers of an outgoing stream.
+    pub fn set_layers(&mut self, id: ConnectionId, subscription: SubscriptionId, layers: LayerTarget) {
+        let view = self.connection_mut(id).and_then(|one| one.view.as_mut());
+        let slot = view.and_then(|view| view.slots.iter_mut().find(|slot| slot.subscription == subscription));
+        if let Some(slot) = slot {
+            slot.layers = layers;
+            self.effects.push_back(Effect::SetLayers { subscription, layers });
+            self.tell(RoomEvent::DemandChanged);
+        }
+    }
+
+    /// What a watcher with this target would see now.
+    #[must_use]
+    pub fn preview(&self, target: &Target, kind: MediaKind) -> Option<&Track> {
+        let publishers: Vec<&Participant> = self.participants.iter().filter(|one| one.publishes()).collect();
+        target.track(target.choose(&publishers, None)?, kind)
+    }
+
+    /// Puts the right track behind every slot, after a change of who publishes.
+    pub(super) fn update_views(&mut self) {
+        let all = self
+            .participants
+            .iter()
+            .flat_map(|one| &one.connections)
+            .filter(|one| one.view.is_some());
+        let all: Vec<ConnectionId> = all.map(|one| one.id).collect();
+        self.update(&all);
+    }
+
+    /// The same for some connections. Looks at each of them, and once at all participants.
+    fn update(&mut self, watchers: &[ConnectionId]) {
+        let watchers: HashSet<ConnectionId> = watchers.iter().copied().collect();
+        let publishers: Vec<&Participant> = self.participants.iter().filter(|one| one.publishes()).collect();
+        let mut changes = Vec::new();
+        for connection in self.participants.iter().flat_map(|one| &one.connections) {
+            let Some(view) = connection.view.as_ref().filter(|_| watchers.contains(&connection.id)) else {
+                continue;
+            };
+            let shown = view.target.choose(&publishers, view.shown.as_ref());
+            let source = |slot: &Slot| {
+                let track = view.target.track(shown?, slot.kind)?;
+                slot.codecs.contains(&track.codec.codec).then_some(track.id)
+            };
+            let sources: Vec<Option<TrackId>> = view.slots.iter().map(source).collect();
+            let shown = shown.map(|one| one.sid.clone());
+            if shown != view.shown
+                || view
+                    .slots
+                    .iter()
+                    .zip(&sources)
+                    .any(|(slot, source)| slot.source != *source)
+            {
+                changes.push((connection.id, shown, sources));
+            }
+        }
+        changes
+            .into_iter()
+            .for_each(|(id, shown, sources)| self.show(id, shown, sources));
+    }
+
+    fn show(&mut self, id: ConnectionId, shown: Option<ParticipantSid>, sources: Vec<Option<TrackId>>) {
+        let Some(view) = self.connection_mut(id).and_then(|one| one.view.as_mut()) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        for (slot, source) in view
+            .slots
+            .iter_mut()
+            .zip(sources)
+            .filter(|(slot, source)| slot.source != *source)
+        {
+            slot.source = source;
+            effects.push(Effect::SetSource {
+                subscription: slot.subscription,
+                source,
+            });
+        }
+        let moved = view.shown != shown;
+        view.shown.clone_from(&shown);
+        self.effects.extend(effects);
+        if moved {
+            self.tell(RoomEvent::Shown(id, shown));
+        }
     }
 }
