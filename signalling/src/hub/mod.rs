@@ -3,15 +3,16 @@
 //! One lock, held for moments and never while waiting. Every room lives on one worker. Effects of a room go to its worker
 //! under the lock, so that they arrive in order; what a busy worker does not take is kept and tried again.
 
+mod state;
+
 use std::collections::HashMap;
-use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use althing_media_core::Router;
 use althing_media_core::config::EndpointId;
 use althing_media_core::event::Event;
 use althing_media_core::receive::Loudness;
-use althing_media_core::{DataChannelId, DataKind, Router};
 use althing_media_net::Worker;
 use aws_lc_rs::rand;
 use axum::http::StatusCode;
@@ -19,10 +20,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::{mpsc, watch};
 
-use crate::media;
+pub(crate) use self::state::Clients;
+use self::state::{Entry, State};
 use crate::problem::Problem;
 use crate::protocol::{self, Channel, DataChannelReceiveState};
-use crate::room::{ConnectionId, Departure, Effect, EndReason, ParticipantSid, Profile, Room, RoomEvent};
+use crate::room::{ConnectionId, Departure, EndReason, ParticipantSid, Profile, Room};
 use crate::server::SignallingConfig;
 use crate::session::{Session, SessionId};
 use crate::webhook::Webhooks;
@@ -39,35 +41,6 @@ pub(crate) struct Hub {
     workers: Vec<Worker<Router>>,
     state: Mutex<State>,
 }
-
-/// Behind the lock.
-#[derive(Default)]
-pub(crate) struct State {
-    pub(crate) rooms: HashMap<String, Entry>,
-    pub(crate) sessions: HashMap<SessionId, Session>,
-    /// Whose endpoint is it? By worker.
-    endpoints: HashMap<(usize, EndpointId), String>,
-    /// Calls of the application's servers that wait for answers.
-    pub(crate) calls: protocol::Calls,
-    /// Where it is told what happens in rooms.
-    webhooks: Option<Webhooks>,
-    closed: bool,
-}
-
-/// A room and where it lives.
-pub(crate) struct Entry {
-    pub(crate) room: Room,
-    worker: Worker<Router>,
-    /// Counts changes: who waits for it looks at the room then.
-    changed: watch::Sender<u64>,
-    /// Not yet taken by the worker.
-    waiting: Vec<Effect>,
-    sessions: HashMap<ConnectionId, SessionId>,
-    clients: Clients,
-}
-
-/// The clients of the room protocol in one room.
-pub(crate) type Clients = HashMap<ConnectionId, protocol::Handle>;
 
 /// A client of the room protocol that has come in.
 #[derive(Debug)]
@@ -410,165 +383,6 @@ impl Hub {
         let load = |worker: &&Worker<Router>| (worker.stats().busy_permille / 100, rooms(worker));
         let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The server has no media worker.");
         self.workers.iter().min_by_key(load).cloned().ok_or_else(none)
-    }
-}
-
-impl State {
-    fn on_endpoint(&mut self, worker: usize, endpoint: EndpointId, change: impl FnOnce(&mut Room)) -> bool {
-        let Some(name) = self.endpoints.get(&(worker, endpoint)).cloned() else {
-            return false;
-        };
-        if let Some(entry) = self.rooms.get_mut(&name) {
-            change(&mut entry.room);
-        }
-        self.settle(&name);
-        true
-    }
-
-    /// Does something with the client of an endpoint.
-    fn on_client(
-        &mut self,
-        worker: usize,
-        endpoint: EndpointId,
-        change: impl FnOnce(&Room, ConnectionId, &mut protocol::Handle),
-    ) {
-        let name = self.endpoints.get(&(worker, endpoint));
-        let Some(entry) = name.and_then(|name| self.rooms.get_mut(name)) else {
-            return;
-        };
-        let connection = entry.room.connection_of(endpoint).map(|one| one.id);
-        if let Some(connection) = connection
-            && let Some(handle) = entry.clients.get_mut(&connection)
-        {
-            change(&entry.room, connection, handle);
-        }
-    }
-
-    /// A channel to the client of an endpoint is open: what it could not get before is sent.
-    fn catch_up(&self, worker: usize, endpoint: EndpointId) {
-        let name = self.endpoints.get(&(worker, endpoint));
-        if let Some(entry) = name.and_then(|name| self.rooms.get(name))
-            && let Some(connection) = entry.room.connection_of(endpoint)
-        {
-            entry.replay(connection.id, &[]);
-        }
-    }
-
-    /// A data message has come from the client of an endpoint.
-    fn on_data(&mut self, worker: usize, endpoint: EndpointId, channel: DataChannelId, data: &[u8]) {
-        let name = self.endpoints.get(&(worker, endpoint));
-        let Some(entry) = name.and_then(|name| self.rooms.get_mut(name)) else {
-            return;
-        };
-        let Some(from) = entry.room.connection_of(endpoint).map(|one| one.id) else {
-            return;
-        };
-        if self.calls.answer(entry.room.name(), from, data) {
-            return;
-        }
-        let Some(delivery) = protocol::deliver(
-            Instant::now(),
-            &entry.room,
-            &mut entry.clients,
-            from,
-            (endpoint, channel),
-            data,
-        ) else {
-            return;
-        };
-        entry.send(delivery);
-    }
-
-    /// Carries out what a change of the room has led to.
-    fn settle(&mut self, name: &str) {
-        let Some(entry) = self.rooms.get_mut(name) else {
-            return;
-        };
-        let events: Vec<RoomEvent> = iter::from_fn(|| entry.room.poll_event()).collect();
-        events.iter().for_each(|event| log(&entry.room, event));
-        if let Some(webhooks) = &self.webhooks {
-            webhooks.tell(&entry.room, &events);
-        }
-        while let Some(effect) = entry.room.poll_effect() {
-            if let Effect::Close { connection, endpoints } = &effect {
-                if let Some(session) = entry.sessions.remove(connection) {
-                    self.sessions.remove(&session);
-                }
-                entry.clients.remove(connection);
-                self.calls.forget(name, *connection);
-                for endpoint in endpoints {
-                    self.endpoints.remove(&(entry.worker.index(), *endpoint));
-                }
-            }
-            // While the worker takes nothing, what waits is bounded by what there is in the room.
-            match entry.waiting.iter_mut().find(|earlier| effect.supersedes(earlier)) {
-                Some(earlier) => *earlier = effect,
-                None => entry.waiting.push(effect),
-            }
-        }
-        entry.flush();
-        if !events.is_empty() {
-            entry.changed.send_modify(|count| *count = count.wrapping_add(1));
-        }
-        if !entry.room.lasts() && entry.waiting.is_empty() && entry.changed.receiver_count() == 0 {
-            self.rooms.remove(name);
-        }
-    }
-}
-
-/// One line for whoever comes and goes.
-fn log(room: &Room, event: &RoomEvent) {
-    let name = room.name();
-    match event {
-        RoomEvent::ParticipantJoined(sid) => {
-            let joined = room.participants().iter().find(|one| one.sid == *sid);
-            let identity = joined.map_or("", |one| &one.profile.identity);
-            tracing::info!(room = name, participant = sid.0, identity, "joined");
-        }
-        RoomEvent::ParticipantLeft(gone, why) => {
-            tracing::info!(room = name, participant = gone.sid.0, ?why, "left");
-        }
-        RoomEvent::Began => tracing::info!(room = name, "began"),
-        RoomEvent::Ended(why) => tracing::info!(room = name, ?why, "ended"),
-        _ => {}
-    }
-}
-
-impl Entry {
-    /// Has sent what a client has missed; see [`protocol::replay`].
-    fn replay(&self, connection: ConnectionId, states: &[DataChannelReceiveState]) {
-        let missed = protocol::replay(Instant::now(), &self.room, &self.clients, connection, states);
-        missed.into_iter().for_each(|delivery| self.send(delivery));
-    }
-
-    /// Has a data packet sent.
-    fn send(&self, delivery: protocol::Delivery) {
-        let sent = self.worker.run(move |router: &mut Router, now| {
-            delivery.each(|endpoint, channel, frame| {
-                if let Err(error) = router.send_data(now, endpoint, channel, DataKind::Binary, frame) {
-                    tracing::debug!(?endpoint, ?error, "a data packet is lost");
-                }
-            });
-        });
-        if let Err(error) = sent {
-            tracing::warn!(room = self.room.name(), %error, "a data packet is lost");
-        }
-    }
-
-    /// Gives the worker what it has not taken yet, in one command.
-    fn flush(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let effects = self.waiting.clone();
-        let apply = move |router: &mut Router, now| {
-            effects.iter().for_each(|effect| media::apply(router, now, effect));
-        };
-        match self.worker.run(apply) {
-            // A worker that has ended needs no more commands.
-            Ok(()) | Err(althing_media_net::CommandError::Gone) => self.waiting.clear(),
-            Err(error) => tracing::warn!(room = self.room.name(), %error, "will try again"),
-        }
     }
 }
 
