@@ -3,7 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import { serveFiles } from './files.mjs';
 import { PYTHON, converse } from './programs.mjs';
-import { until } from './runner.mjs';
+import { check, until } from './runner.mjs';
 import { token } from './server.mjs';
 
 /** A page in which somebody has joined the room. */
@@ -75,6 +75,17 @@ export async function plays(who, identity, tone, { ms = 30_000 } = {}) {
   return found.catch((error) => {
     throw new Error(`${error.message}: ${JSON.stringify(last)} instead of ${tone} Hz`);
   });
+}
+
+/** Checks something of each pair of members, given by name; all that is wrong is told at once. */
+export async function eachWithEach(t, everybody, what, each) {
+  const names = Object.keys(everybody);
+  const pairs = names.flatMap((name) => names.filter((other) => other !== name).map((other) => [name, other]));
+  const start = performance.now();
+  const outcomes = await Promise.allSettled(pairs.map(async ([name, other]) => each(everybody[name], other, name)));
+  const wrong = outcomes.flatMap(({ reason }, index) => (reason ? [`${pairs[index].join(' of ')}: ${reason.message}`] : []));
+  check(wrong.length === 0, `${what}: ${wrong.join('; ')}`);
+  t.measured(`${what} ms`, Math.round(performance.now() - start));
 }
 
 /** Waits until a member of any kind has noted something. */

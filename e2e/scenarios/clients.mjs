@@ -1,7 +1,7 @@
 // Client SDKs of all kinds in one room: livekit-client in Chromium and Firefox, the SDKs for Python and for Node.
 
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
-import { member, notes, plays, program, shows } from '../lib/members.mjs';
+import { eachWithEach, member, notes, plays, program, shows } from '../lib/members.mjs';
 import { older } from '../lib/older.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
 import { startOpenServer, startServer } from '../lib/server.mjs';
@@ -25,20 +25,13 @@ scenario('clients: each with each', { seconds: 240 }, async (t) => {
     node: await program(t, 'node', server, 'hall', 'node'),
   };
   const names = Object.keys(LOOKS);
-  const pairs = names.flatMap((name) => names.filter((other) => other !== name).map((other) => [name, other]));
   for (const name of names) {
     const [colour, tone] = LOOKS[name];
     await everybody[name].ask('picture', { colour });
     await everybody[name].ask('sound', { tone });
     t.measured(`${name} joins ms`, Math.round(everybody[name].joined));
   }
-  const all = async (what, each) => {
-    const start = performance.now();
-    const outcomes = await Promise.allSettled(pairs.map(async ([name, other]) => each(everybody[name], other, name)));
-    const wrong = outcomes.flatMap(({ reason }, index) => (reason ? [`${pairs[index].join(' of ')}: ${reason.message}`] : []));
-    check(wrong.length === 0, `${what}: ${wrong.join('; ')}`);
-    t.measured(`${what} ms`, Math.round(performance.now() - start));
-  };
+  const all = (what, each) => eachWithEach(t, everybody, what, each);
   await all('pictures', (who, other) => shows(who, other, LOOKS[other][0]));
   await all('sounds', (who, other) => plays(who, other, LOOKS[other][1]));
   for (const name of names) {

@@ -2,7 +2,7 @@
 // use one for both.
 
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
-import { member, notes, plays, program, shows } from '../lib/members.mjs';
+import { eachWithEach, member, notes, plays, program, shows } from '../lib/members.mjs';
 import { older } from '../lib/older.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
 import { startOpenServer } from '../lib/server.mjs';
@@ -23,12 +23,7 @@ scenario('dual: two connections and one', { seconds: 150 }, async (t) => {
   const connections = () => me.room.engine.pcManager.subscriber !== undefined;
   check(await everybody.chromium.run(connections), 'the client has one connection');
   const names = Object.keys(LOOKS);
-  const pairs = names.flatMap((name) => names.filter((other) => other !== name).map((other) => [name, other]));
-  const all = async (what, each) => {
-    const outcomes = await Promise.allSettled(pairs.map(async ([name, other]) => each(everybody[name], other, name)));
-    const wrong = outcomes.flatMap(({ reason }, index) => (reason ? [`${pairs[index].join(' of ')}: ${reason.message}`] : []));
-    check(wrong.length === 0, `${what}: ${wrong.join('; ')}`);
-  };
+  const all = (what, each) => eachWithEach(t, everybody, what, each);
   for (const name of names) {
     await everybody[name].ask('picture', { colour: LOOKS[name][0], simulcast: name === 'chromium', width: 640, height: 360 });
     await everybody[name].ask('sound', { tone: LOOKS[name][1] });
