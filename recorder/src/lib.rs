@@ -1,0 +1,4 @@
+//! Recording: RTP packets of the repaired stream in, files out that are readable at every moment.
+//!
+//! The core is sans-I/O: frames, timeline and containers make bytes; where they go is the caller's business.
+#![forbid(unsafe_code)]
