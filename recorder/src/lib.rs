@@ -2,3 +2,7 @@
 //!
 //! The core is sans-I/O: frames, timeline and containers make bytes; where they go is the caller's business.
 #![forbid(unsafe_code)]
+
+pub mod frame;
+
+pub use frame::{AudioFormat, Frame, MediaTime, TrackFormat, VideoFormat};
