@@ -2,3 +2,6 @@
 //!
 //! Sans-I/O: no clock, socket, thread, lock or file inside. It does not route packets; `althing-media-core` does.
 #![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod playout;

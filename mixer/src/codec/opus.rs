@@ -1,0 +1,198 @@
+//! Opus (RFC 6716) as RTP carries it (RFC 7587), by the crate `opus-pure`.
+
+use althing_media_core::payload::opus as wire;
+use opus_pure::{Application, Error};
+
+use super::{CodecError, Decoder, Encoder, Format, GRAIN, MAX_SAMPLES, RATE};
+
+/// What a conference spends on speech, per channel, in bits per second.
+const BITRATE: i32 = 32_000;
+/// Half of the top: the last steps cost a quarter more time and are hardly heard at this rate.
+const COMPLEXITY: i32 = 5;
+
+/// Decodes Opus: mono and stereo streams alike into the channels that were asked for.
+pub struct OpusDecoder {
+    inner: opus_pure::OpusDecoder,
+    channels: usize,
+}
+
+impl OpusDecoder {
+    /// For one stream; `channels` of the sound that comes out.
+    ///
+    /// # Errors
+    /// When `channels` is neither 1 nor 2.
+    pub fn new(channels: usize) -> Result<Self, CodecError> {
+        let inner = opus_pure::OpusDecoder::new(RATE.cast_signed(), channels).map_err(|_| CodecError::Unsupported)?;
+        Ok(Self { inner, channels })
+    }
+}
+
+impl Decoder for OpusDecoder {
+    fn format(&self) -> Format {
+        Format::Opus {
+            channels: self.channels,
+        }
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn duration(&self, payload: &[u8]) -> Option<usize> {
+        wire::duration(payload).map(|samples| samples as usize)
+    }
+
+    fn decode(&mut self, payload: &[u8], out: &mut [f32]) -> Result<usize, CodecError> {
+        let samples = self.duration(payload).ok_or(CodecError::Malformed)?;
+        let out = out
+            .get_mut(..samples * self.channels)
+            .ok_or(CodecError::BufferTooSmall)?;
+        self.inner.decode(payload, samples, out).map_err(from_pure)
+    }
+
+    fn redundancy(&self, next: &[u8]) -> usize {
+        let Some(toc) = wire::Toc::parse(next).filter(|_| has_lbrr(next)) else {
+            return 0;
+        };
+        toc.frame_duration() as usize
+    }
+
+    fn decode_fec(&mut self, next: &[u8], out: &mut [f32]) -> Result<usize, CodecError> {
+        let samples = self.redundancy(next);
+        if samples == 0 {
+            return Err(CodecError::NoRedundancy);
+        }
+        let out = out
+            .get_mut(..samples * self.channels)
+            .ok_or(CodecError::BufferTooSmall)?;
+        self.inner.decode_fec(next, samples, out).map_err(from_pure)
+    }
+
+    fn is_dtx(&self, payload: &[u8]) -> bool {
+        wire::is_dtx(payload)
+    }
+
+    fn conceal(&mut self, samples: usize, out: &mut [f32]) -> usize {
+        let room = (out.len() / self.channels).min(MAX_SAMPLES);
+        let samples = samples.min(room) / GRAIN * GRAIN;
+        let out = &mut out[..samples * self.channels];
+        if self.inner.decode(&[], samples, out).is_err() {
+            out.fill(0.0);
+        }
+        samples
+    }
+
+    fn reset(&mut self) {
+        // Fails only on a decoder that `new` would have refused.
+        let _ = self.inner.reset_state();
+    }
+}
+
+impl std::fmt::Debug for OpusDecoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpusDecoder")
+            .field("channels", &self.channels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Encodes Opus for speech, with in-band redundancy once a loss is expected.
+pub struct OpusEncoder {
+    inner: opus_pure::OpusEncoder,
+    channels: usize,
+}
+
+impl OpusEncoder {
+    /// For one stream: 32 kbit/s a channel, complexity 5, no DTX.
+    ///
+    /// # Errors
+    /// When `channels` is neither 1 nor 2.
+    pub fn new(channels: usize) -> Result<Self, CodecError> {
+        let mut inner = opus_pure::OpusEncoder::new(RATE.cast_signed(), channels, Application::Voip)
+            .map_err(|_| CodecError::Unsupported)?;
+        inner.bitrate_bps = BITRATE * if channels == 2 { 2 } else { 1 };
+        inner.complexity = COMPLEXITY;
+        Ok(Self { inner, channels })
+    }
+
+    /// How hard the encoder tries, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        self.inner.complexity = i32::from(complexity.min(10));
+    }
+
+    /// Sends almost nothing while nobody speaks.
+    pub fn set_dtx(&mut self, on: bool) {
+        self.inner.use_dtx = on;
+    }
+}
+
+impl Encoder for OpusEncoder {
+    fn format(&self) -> Format {
+        Format::Opus {
+            channels: self.channels,
+        }
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn encode(&mut self, pcm: &[f32], out: &mut [u8]) -> Result<usize, CodecError> {
+        self.inner
+            .encode(pcm, pcm.len() / self.channels, out)
+            .map_err(from_pure)
+    }
+
+    fn set_bitrate(&mut self, bits: u32) {
+        self.inner.bitrate_bps = i32::try_from(bits).unwrap_or(i32::MAX).clamp(6_000, 510_000);
+    }
+
+    fn set_expected_loss(&mut self, percent: u8) {
+        self.inner.packet_loss_perc = i32::from(percent.min(100));
+        self.inner.use_inband_fec = percent > 0;
+    }
+
+    fn reset(&mut self) {
+        // Fails only on an encoder that `new` would have refused.
+        let _ = self.inner.reset_state();
+    }
+}
+
+impl std::fmt::Debug for OpusEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpusEncoder")
+            .field("channels", &self.channels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a packet carries a low bit-rate copy of the one before it (LBRR). Each channel's part of the first SILK frame
+/// starts with an activity flag for each 20 ms, then this flag; at even odds the range coder leaves them as they are, most
+/// significant bit first (RFC 6716 §4.2.3). Packets of code 3 count as having none.
+fn has_lbrr(payload: &[u8]) -> bool {
+    let Some(toc) = wire::Toc::parse(payload).filter(|toc| toc.config() < 16) else {
+        return false;
+    };
+    let first = match toc.code() {
+        0 | 1 => payload.get(1),
+        // The length of the first frame takes two bytes from 252 on (RFC 6716 §3.2.1).
+        2 => payload.get(if payload.get(1).is_some_and(|len| *len >= 252) {
+            3
+        } else {
+            2
+        }),
+        _ => None,
+    };
+    let Some(&first) = first else { return false };
+    let flags = toc.frame_duration().div_ceil(960) + 1;
+    let channels = if toc.is_stereo() { 2 } else { 1 };
+    (1..=channels).any(|channel| first >> (8 - flags * channel) & 1 != 0)
+}
+
+fn from_pure(error: Error) -> CodecError {
+    match error {
+        Error::InvalidArgument(_) => CodecError::FrameLength,
+        Error::BufferTooSmall { .. } => CodecError::BufferTooSmall,
+        _ => CodecError::Malformed,
+    }
+}
