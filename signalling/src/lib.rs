@@ -6,6 +6,7 @@ pub mod sdp;
 pub mod token;
 pub mod webhook;
 
+mod body;
 mod guest;
 mod http;
 mod hub;

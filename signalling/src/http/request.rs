@@ -1,9 +1,10 @@
 //! What all handlers need of a request: who sends it, its body, where it was sent to.
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
+use crate::body;
 use crate::hub::{Hub, unix_now};
 use crate::problem::Problem;
 use crate::room::Profile;
@@ -164,14 +165,7 @@ pub(super) async fn text(headers: &HeaderMap, body: Body, wanted: &'static str) 
         let sentence = format!("The content type must be {wanted}.");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
     }
-    // The only error that can still be answered is that it is too long; the other is that nobody is there any more.
-    let too_long = |_| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("The body is longer than {MAX_BODY} bytes."),
-        )
-    };
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(too_long)?;
+    let bytes = body::read(body, MAX_BODY).await?;
     String::from_utf8(bytes.to_vec()).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The body is not UTF-8."))
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -14,6 +14,7 @@ use super::session::Command;
 use super::twirp::{Code, Failure, Format, MAX_BODY};
 use super::wire::proto;
 use super::{data, describe, rpc};
+use crate::body;
 use crate::http::bearer;
 use crate::hub::{Clients, Hub, Shared, unix_now};
 use crate::room::{ConnectionId, EndReason, Participant, Permissions, Room, Timeouts, TrackSid};
@@ -36,8 +37,7 @@ pub(super) async fn room(
 ) -> Outcome<Response> {
     let format = Format::of(&headers)?;
     let call = Call::of(&hub, &headers)?;
-    let too_long = |_| Failure::new(Code::ResourceExhausted, "The request is too long.");
-    let body = to_bytes(body, MAX_BODY).await.map_err(too_long)?;
+    let body = body::read(body, MAX_BODY).await?;
     let body = body.as_ref();
     match method.as_str() {
         "CreateRoom" => format.call(body, |request| call.create_room(request)),

@@ -10,6 +10,8 @@ use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::body::BodyError;
+
 /// Longest body, in bytes: metadata and data are the longest that there is.
 pub(super) const MAX_BODY: usize = 256 * 1024;
 
@@ -58,6 +60,16 @@ impl Failure {
     pub(super) fn with(mut self, name: &'static str, value: String) -> Self {
         self.meta.insert(name, value);
         self
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        let code = match error {
+            BodyError::TooLong(_) => Code::ResourceExhausted,
+            BodyError::TooSlow => Code::DeadlineExceeded,
+        };
+        Self::new(code, error.sentence())
     }
 }
 
@@ -124,7 +136,9 @@ impl IntoResponse for Failure {
         let response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         // A body that was not read to its end stands in the way of the next request.
         match self.code {
-            Code::ResourceExhausted => ([(header::CONNECTION, "close")], response).into_response(),
+            Code::ResourceExhausted | Code::DeadlineExceeded => {
+                ([(header::CONNECTION, "close")], response).into_response()
+            }
             _ => response,
         }
     }
