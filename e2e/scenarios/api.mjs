@@ -174,3 +174,28 @@ scenario('api: rights, and other services', { seconds: 30 }, async (t) => {
   const answer = await fetch(`${server.base}/twirp/livekit.RoomService/UpdateRoomMetadata`, { method: 'POST', headers, body: long });
   check(answer.status === 429 && answer.headers.get('connection') === 'close', `a long call gives ${answer.status}`);
 });
+
+scenario('api: a room as its first token wants it, and messages as JSON', { seconds: 30 }, async (t) => {
+  const server = await startServer(t);
+  const open = (identity, roomConfig) =>
+    new WebSocket(`${server.base.replace('http', 'ws')}/rtc/v1?join_request=&access_token=${token({ room: 'planned', identity, roomConfig })}`);
+  const status = (socket) => new Promise((done) => socket.on('error', () => {}).once('unexpected-response', (_, { statusCode }) => done(statusCode)).once('open', () => done(101)));
+  check((await status(open('nobody', { maxParticipants: 'many' }))) === 400, 'a roomConfig that cannot be read is taken');
+  const ada = open('ada', { emptyTimeout: 60, departureTimeout: '5', maxParticipants: 1, metadata: 'agenda', agents: [] });
+  t.defer(() => ada.terminate());
+  const frames = [];
+  ada.on('message', (data, binary) => frames.push(binary ? {} : JSON.parse(data)));
+  check((await status(ada)) === 101, 'the first one is not let in');
+  // Somebody who comes later changes nothing, and there is room for one only.
+  const ben = open('ben', { maxParticipants: 9, metadata: 'mine' });
+  check((await status(ben)) === 503, 'a second one is let in');
+  const { rooms } = await byJson(t, server)('ListRooms');
+  const [{ metadata, emptyTimeout, departureTimeout, maxParticipants }] = rooms;
+  check(metadata === 'agenda' && emptyTimeout === 60 && departureTimeout === 5 && maxParticipants === 1, `made ${JSON.stringify(rooms)}`);
+  ada.send(JSON.stringify({ pingReq: { timestamp: '7' }, somethingNew: true }));
+  await until('an answer as JSON', () => frames.some((one) => one.pongResp?.lastPingTimestamp === '7'));
+  const closed = new Promise((done) => ada.once('close', done));
+  ada.send('{ this is no JSON');
+  await closed;
+  check(frames.some((one) => one.leave?.reason === 'STATE_MISMATCH'), `told ${JSON.stringify(frames)}`);
+});

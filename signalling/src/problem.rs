@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use althing_media_core::UsageError;
 use althing_media_net::CommandError;
 
-use crate::room::{JoinError, PublishError};
+use crate::room::{BadSetting, JoinError, PublishError};
 use crate::sdp::{NegotiationError, SdpError};
 use crate::token::TokenError;
 
@@ -70,6 +70,13 @@ impl From<NegotiationError> for Problem {
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<BadSetting> for Problem {
+    fn from(BadSetting(name): BadSetting) -> Self {
+        let sentence = format!("The access token has a roomConfig whose {name} cannot be read.");
+        Self::new(StatusCode::BAD_REQUEST, sentence)
     }
 }
 

@@ -85,6 +85,7 @@ async fn watch(
         ));
     }
     let offer = Description::parse(&request::text(headers, body, SDP).await?)?;
+    hub.prepare(room, &claims)?;
     let created = session::create(hub, room, &profile, Purpose::Watch(target), &offer).await?;
     let link = |path: &str, rel: &str| format!("<{base}/{}/{path}>; rel=\"{rel}\"", created.id.0);
     let links = vec![

@@ -34,6 +34,7 @@ pub(super) async fn post(
     }
     let screen = options.screen()?;
     let offer = Description::parse(&request::text(&headers, body, SDP).await?)?;
+    hub.prepare(&room, &claims)?;
     let created = session::create(&hub, &room, &profile, Purpose::Publish { screen }, &offer).await?;
     Ok(created_response(&created, request::base(uri.path(), 0), Vec::new()))
 }

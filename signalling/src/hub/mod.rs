@@ -24,9 +24,10 @@ pub(crate) use self::state::Clients;
 use self::state::{Entry, State};
 use crate::problem::Problem;
 use crate::protocol::{self, Channel, DataChannelReceiveState};
-use crate::room::{ConnectionId, Departure, EndReason, ParticipantSid, Profile, Room};
+use crate::room::{ConnectionId, Departure, EndReason, ParticipantSid, Profile, Room, RoomSettings};
 use crate::server::SignallingConfig;
 use crate::session::{Session, SessionId};
+use crate::token::Claims;
 use crate::webhook::Webhooks;
 
 /// How long it is listened before it is told who speaks.
@@ -136,6 +137,22 @@ impl Hub {
         let result = change(&mut entry.room);
         state.settle(name);
         Ok(result)
+    }
+
+    /// Makes a room as a token wants it, when it is not there.
+    pub(crate) fn prepare(&self, name: &str, claims: &Claims) -> Result<(), Problem> {
+        let Some(config) = &claims.room_config else {
+            return Ok(());
+        };
+        let settings = RoomSettings::read(config)?;
+        let mut state = self.lock();
+        let entry = self.entry(&mut state, name)?;
+        if !entry.room.lasts() {
+            entry.room.begin(Instant::now());
+            entry.room.configure(settings);
+            state.settle(name);
+        }
+        Ok(())
     }
 
     /// Asks something of each room.

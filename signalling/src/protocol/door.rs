@@ -85,6 +85,7 @@ async fn connect(
             None => session::turn_away(socket).await,
         }));
     }
+    hub.prepare(&room, &welcome.claims)?;
     let entered = hub.enter(&room, &welcome.profile)?;
     let connection = entered.connection;
     let (failed, failed_room) = (hub.clone(), room.clone());

@@ -3,8 +3,6 @@
 //! Calls act at once; those who are in the room are told as of any other change. Moving participants between rooms is not
 //! there.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -17,14 +15,8 @@ use super::{data, describe, rpc};
 use crate::body;
 use crate::http::bearer;
 use crate::hub::{Clients, Hub, Shared, unix_now};
-use crate::room::{ConnectionId, EndReason, Participant, Permissions, Room, Timeouts, TrackSid};
+use crate::room::{ConnectionId, EndReason, MAX_METADATA, Participant, Permissions, Room, RoomSettings, TrackSid};
 use crate::token::Claims;
-
-/// Longest metadata, in bytes.
-const MAX_METADATA: usize = 64 * 1024;
-
-/// Longest that a call may have a room wait for somebody, in seconds.
-const LONGEST: u32 = 24 * 3600;
 
 type Outcome<T> = Result<T, Failure>;
 
@@ -93,22 +85,14 @@ impl<'a> Call<'a> {
             ));
         }
         check_metadata(&request.metadata)?;
-        let time = |seconds: u32, usual: Duration| match seconds {
-            0 => usual,
-            seconds => Duration::from_secs(u64::from(seconds.min(LONGEST))),
+        let settings = RoomSettings {
+            empty_timeout: request.empty_timeout,
+            departure_timeout: request.departure_timeout,
+            max_participants: request.max_participants,
+            metadata: request.metadata,
         };
         let made = self.hub.make_room(&request.name, |room| {
-            let usual = room.timeouts();
-            room.set_timeouts(Timeouts {
-                empty: time(request.empty_timeout, usual.empty),
-                departure: time(request.departure_timeout, usual.departure),
-            });
-            if !request.metadata.is_empty() {
-                room.set_metadata(request.metadata);
-            }
-            if request.max_participants > 0 {
-                room.set_max_participants(usize::try_from(request.max_participants).unwrap_or(usize::MAX));
-            }
+            room.configure(settings);
             describe::room(room)
         });
         made.map_err(|problem| Failure::new(Code::ResourceExhausted, problem.sentence))

@@ -16,7 +16,7 @@ use super::client::{self, Client, Step};
 use super::data::Channels;
 use super::media::{self, Change, Proposal};
 use super::sections::Plan;
-use super::wire::{self, Response, proto};
+use super::wire::{self, Form, Malformed, Response, proto};
 use crate::hub::{Entered, Shared, unix_now};
 use crate::room::{ParticipantSid, Quality, TrackSid};
 use crate::token::Claims;
@@ -83,9 +83,9 @@ pub(super) struct Newcomer {
 pub(super) async fn turn_away(mut socket: WebSocket) {
     let action = proto::leave_request::Action::Reconnect;
     let leave = client::leave(proto::DisconnectReason::StateMismatch, action);
-    let frame = wire::encode(Response::Leave(leave));
+    let frame = wire::frame(Response::Leave(leave), Form::Binary);
     // It finds out by itself when it does not get this.
-    let _ = timeout(SEND_TIMEOUT, socket.send(Message::Binary(frame.into()))).await;
+    let _ = timeout(SEND_TIMEOUT, socket.send(frame)).await;
     close(socket).await;
 }
 
@@ -128,6 +128,7 @@ impl Newcomer {
             client,
             claims: self.claims,
             socket: Some(socket),
+            form: Form::default(),
             heard: Instant::now(),
             taken: 0,
             measured: (0, 0),
@@ -146,6 +147,8 @@ struct Session {
     claims: Claims,
     /// `None` while the client is away.
     socket: Option<WebSocket>,
+    /// How it writes.
+    form: Form,
     heard: Instant,
     /// Messages since the last tick.
     taken: u32,
@@ -226,7 +229,7 @@ impl Session {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let frame = Message::Binary(wire::encode(response).into());
+        let frame = wire::frame(response, self.form);
         if !matches!(timeout(SEND_TIMEOUT, socket.send(frame)).await, Ok(Ok(()))) {
             self.lost();
         }
@@ -312,17 +315,28 @@ impl Session {
         self.heard = Instant::now();
         self.taken += 1;
         match frame {
-            Some(Ok(Message::Binary(frame))) => match wire::decode(&frame) {
-                Ok(Some(request)) => self.handle(request),
-                Ok(None) => {}
-                Err(wire::Malformed) => {
-                    tracing::info!(room = self.room, "a message is not readable");
-                    let action = proto::leave_request::Action::Reconnect;
-                    self.client.dismiss(proto::DisconnectReason::StateMismatch, action);
-                }
-            },
-            Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Binary(frame))) => {
+                self.form = Form::Binary;
+                self.read(wire::decode(&frame));
+            }
+            Some(Ok(Message::Text(frame))) => {
+                self.form = Form::Text;
+                self.read(wire::decode_text(&frame));
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(_)) | Err(_)) | None => self.lost(),
+        }
+    }
+
+    fn read(&mut self, request: Result<Option<wire::Request>, Malformed>) {
+        match request {
+            Ok(Some(request)) => self.handle(request),
+            Ok(None) => {}
+            Err(Malformed) => {
+                tracing::info!(room = self.room, "a message is not readable");
+                let action = proto::leave_request::Action::Reconnect;
+                self.client.dismiss(proto::DisconnectReason::StateMismatch, action);
+            }
         }
     }
 

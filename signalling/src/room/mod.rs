@@ -19,6 +19,7 @@
 //! | [`outcome`] | effects and events |
 //! | [`participant`] | one participant and what belongs to them |
 //! | `publish` | what connections publish |
+//! | [`settings`] | how a room is to be made |
 //! | [`view`] | which track feeds which slot |
 
 pub mod data;
@@ -27,6 +28,7 @@ pub mod model;
 pub mod outcome;
 pub mod participant;
 mod publish;
+pub mod settings;
 pub mod view;
 
 #[cfg(test)]
@@ -41,4 +43,5 @@ pub use participant::{
     MAX_FEATURES, Participant, ParticipantSid, Permissions, Profile, PublishError, Quality, Source, Track,
     TrackDetails, TrackSid,
 };
+pub use settings::{BadSetting, MAX_METADATA, RoomSettings};
 pub use view::{Slot, Target, View};

@@ -13,6 +13,7 @@ use super::participant::{
     Audience, Connection, ConnectionId, ConnectionState, Departure, Features, Participant, ParticipantSid, Profile,
     Quality, Source, Track, TrackDetails, TrackSid,
 };
+use super::settings::RoomSettings;
 use crate::sdp::CodecSpec;
 
 /// A connection that is not active by then is closed: browsers need less than two seconds, and give up after fifteen.
@@ -420,12 +421,18 @@ impl Room {
         self.tell(RoomEvent::RoomChanged);
     }
 
-    /// Lets in fewer participants than the limits allow.
-    pub fn set_max_participants(&mut self, participants: usize) {
-        self.max_participants = Some(participants);
+    /// Does what is asked of it.
+    pub fn configure(&mut self, settings: RoomSettings) {
+        self.lifetime.timeouts = settings.timeouts(self.lifetime.timeouts);
+        if settings.max_participants > 0 {
+            self.max_participants = Some(usize::try_from(settings.max_participants).unwrap_or(usize::MAX));
+        }
+        if !settings.metadata.is_empty() {
+            self.set_metadata(settings.metadata);
+        }
     }
 
-    /// How many participants may be there, when [`Self::set_max_participants`] has said so.
+    /// How many participants may be there, when [`Self::configure`] has said so.
     #[must_use]
     pub fn max_participants(&self) -> Option<usize> {
         self.max_participants
@@ -435,11 +442,6 @@ impl Room {
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
         self.lifetime.timeouts
-    }
-
-    /// Sets how long it stays although nobody is there.
-    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
-        self.lifetime.timeouts = timeouts;
     }
 
     /// It has begun and not ended.

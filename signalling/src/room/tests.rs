@@ -346,7 +346,10 @@ fn a_room_lasts_a_while_after_the_last_one_has_left_and_begins_anew_after_that()
     let ada = stage.publisher("ada", 10);
     let first = stage.room.sid().to_owned();
     stage.room.set_metadata("agenda".to_owned());
-    stage.room.set_max_participants(1);
+    stage.room.configure(RoomSettings {
+        max_participants: 1,
+        ..RoomSettings::default()
+    });
     assert_eq!(stage.room.join(now, &profile("bob")), Err(JoinError::RoomFull));
     stage.room.on_connected(EndpointId(10));
     now += Duration::from_secs(3600);
@@ -382,12 +385,13 @@ fn a_room_that_was_made_waits_longer_and_a_deleted_one_not_at_all() {
     let mut stage = Stage::new();
     stage.room.begin(stage.now);
     stage.room.begin(stage.now);
-    let timeouts = Timeouts {
-        empty: Duration::from_secs(7),
-        departure: Duration::from_secs(3),
+    let settings = RoomSettings {
+        empty_timeout: 7,
+        departure_timeout: 3,
+        ..RoomSettings::default()
     };
     assert_eq!(stage.room.timeouts(), Timeouts::default());
-    stage.room.set_timeouts(timeouts);
+    stage.room.configure(settings);
     for (second, lasts) in [(0, true), (6, true), (7, false)] {
         stage.room.handle_timeout(stage.now + Duration::from_secs(second));
         assert_eq!(stage.room.lasts(), lasts, "after {second} s");

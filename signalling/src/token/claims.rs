@@ -43,7 +43,7 @@ pub struct Claims {
     /// Digest of a body that the token vouches for, in base64 (webhooks).
     #[serde(skip_serializing_if = "String::is_empty")]
     pub sha256: String,
-    /// How to make the room if it is not there yet; not looked into here.
+    /// How to make the room if it is not there yet ([`RoomSettings::read`](crate::room::RoomSettings::read)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room_config: Option<Value>,
     /// The name of a stored configuration.
