@@ -4,4 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod mix;
 pub mod playout;
+pub mod select;
