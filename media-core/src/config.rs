@@ -58,6 +58,9 @@ pub enum EndpointConfig {
     WebRtc(WebRtcConfig),
     /// RTP on a socket of its own, with or without keys from SDP.
     Plain(PlainConfig),
+    /// In the same process: what is sent to it is [`Output::Deliver`](crate::event::Output::Deliver), what it sends goes
+    /// into [`Router::handle_packet`](crate::Router::handle_packet).
+    Local,
 }
 
 /// A codec under its payload type on one transport.

@@ -14,6 +14,8 @@ use crate::transport::{DataChannelConfig, DataChannelId, DataKind, Protocol, Rou
 pub enum Output {
     /// A datagram was written into the caller's buffer.
     Transmit(Transmit),
+    /// A packet for a peer in this process was written into the caller's buffer.
+    Deliver(Delivery),
     /// Something happened that the caller may want to know.
     Event(Event),
     /// Nothing more for now; call `handle_timeout` at that time, `None` when nothing is pending.
@@ -25,6 +27,15 @@ pub enum Output {
 pub struct Transmit {
     /// From which local to which remote address.
     pub route: Route,
+    /// Its length in bytes.
+    pub len: usize,
+}
+
+/// An RTP or RTCP packet (RFC 5761 tells them apart) in the caller's buffer, from its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// For whom.
+    pub endpoint: EndpointId,
     /// Its length in bytes.
     pub len: usize,
 }

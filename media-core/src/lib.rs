@@ -23,7 +23,7 @@ pub use config::{
     CodecParams, EndpointConfig, EndpointId, LayerTarget, LocalAddress, RouterConfig, StreamIds, SubscriptionConfig,
     SubscriptionId, TrackConfig, TrackId,
 };
-pub use event::{Event, Output, Transmit};
+pub use event::{Delivery, Event, Output, Transmit};
 pub use packet::{Extension, ExtensionMap, Kind, Mid, Packet, Pt, Rid, RtpView, Ssrc};
 pub use payload::{Codec, MediaKind};
 pub use router::{Router, UsageError};

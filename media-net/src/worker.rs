@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use althing_media_core::config::EndpointId;
 use crossbeam::channel::{Sender, TrySendError};
 
 use crate::handover::Office;
+use crate::local::Inbox;
 use crate::reply::{Answer, Gone, Reply, reply};
 use crate::stats::{NetStats, SharedStats};
 use crate::tcp::Connection;
@@ -28,6 +30,8 @@ pub(crate) enum Command<E> {
     OpenUdp(UdpSocket),
     /// Close the socket that is bound there.
     CloseUdp(SocketAddr, Answer<bool>),
+    /// From now on deliver to this queue what the endpoint is sent.
+    Attach(EndpointId, Inbox),
     /// The peer of this connection belongs to you.
     Adopt(Box<Connection>),
     /// Say goodbye to all peers and end; at that time at the latest.
@@ -120,7 +124,7 @@ impl<E: 'static> Worker<E> {
         self.stats.read()
     }
 
-    fn command(&self, command: Command<E>) -> Result<(), CommandError> {
+    pub(crate) fn command(&self, command: Command<E>) -> Result<(), CommandError> {
         self.commands.try_send(command)?;
         self.office.ring(self.index);
         Ok(())

@@ -46,6 +46,8 @@ pub struct Simulation {
     rng: Rng,
     nodes: Vec<Node>,
     by_address: HashMap<SocketAddr, usize>,
+    /// Members in the router's own process.
+    inside: HashMap<EndpointId, usize>,
     events: Vec<Event>,
     datagrams_out: u64,
     strays: Vec<(Route, Vec<u8>)>,
@@ -118,6 +120,7 @@ impl Simulation {
             rng: Rng::new(seed),
             nodes: Vec::new(),
             by_address: HashMap::new(),
+            inside: HashMap::new(),
             events: Vec::new(),
             datagrams_out: 0,
             strays: Vec::new(),
@@ -150,6 +153,29 @@ impl Simulation {
         let (seed, wall) = (self.rng.next_u64(), self.peer_wall());
         let peer = Peer::plain(self.now(), seed, wall, config(address, router, mirrored));
         self.add_node(peer, address, router, network, endpoint)
+    }
+
+    /// Adds a peer in the router's own process: nothing lies between them.
+    ///
+    /// # Panics
+    /// When the router refuses the endpoint.
+    pub fn join_local(&mut self) -> Member {
+        let endpoint = self
+            .router
+            .add_endpoint(self.now(), EndpointConfig::Local)
+            .expect("the router takes the endpoint");
+        let (router, address) = (router_socket(), self.next_address());
+        let config = PlainConfig {
+            local: address,
+            remote: Some(router),
+            rtcp: None,
+            keys: None,
+        };
+        let (seed, wall) = (self.rng.next_u64(), self.peer_wall());
+        let peer = Peer::plain(self.now(), seed, wall, config);
+        let member = self.add_node(peer, address, router, LinkConfig::delay(Duration::ZERO), endpoint);
+        self.inside.insert(endpoint, member.node);
+        member
     }
 
     /// Adds a WebRTC peer behind a network, the same both ways, with descriptions exchanged. It connects as the
@@ -411,8 +437,17 @@ impl Simulation {
                 remote: node.address,
             };
             let mut arrived = false;
+            let inside = self
+                .inside
+                .iter()
+                .find(|(_, node)| **node == index)
+                .map(|(endpoint, _)| *endpoint);
             while let Some(mut datagram) = self.nodes[index].up.poll_output(now) {
-                self.router.handle_datagram(now, route, &mut datagram);
+                match inside {
+                    // A peer that has left may have said more.
+                    Some(endpoint) => drop(self.router.handle_packet(now, endpoint, &mut datagram)),
+                    None => self.router.handle_datagram(now, route, &mut datagram),
+                }
                 arrived = true;
             }
             if arrived {
@@ -441,6 +476,12 @@ impl Simulation {
                     match self.by_address.get(&transmit.route.remote) {
                         Some(node) => self.nodes[*node].down.handle_input(now, datagram),
                         None => self.strays.push((transmit.route, datagram)),
+                    }
+                }
+                Output::Deliver(delivery) => {
+                    let packet = self.buf[..delivery.len].to_vec();
+                    if let Some(node) = self.inside.get(&delivery.endpoint) {
+                        self.nodes[*node].down.handle_input(now, packet);
                     }
                 }
                 Output::Event(event) => self.events.push(event),

@@ -62,7 +62,8 @@ fn drain(router: &mut Router, now: Instant, mut each: impl FnMut(Route, &[u8])) 
     for _ in 0..MAX_OUTPUTS {
         match router.poll_output(now, &mut buf) {
             Output::Transmit(transmit) => each(transmit.route, &buf[..transmit.len]),
-            Output::Event(_) => {}
+            // Nobody here is in the same process.
+            Output::Event(_) | Output::Deliver(_) => {}
             Output::Timeout(next) => {
                 while router.poll_remote().is_some() {}
                 return next;

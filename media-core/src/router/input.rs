@@ -14,7 +14,7 @@ use crate::router::Router;
 use crate::router::tables::Table;
 use crate::send::{Note, Outgoing};
 use crate::stats::DropReason;
-use crate::transport::{Route, stun};
+use crate::transport::{Route, local, stun};
 
 /// A start that is further behind the latest packet of its stream, in packets, is no start any more.
 const MAX_BEHIND: u64 = 400;
@@ -23,8 +23,14 @@ impl Router {
     #[inline]
     pub(super) fn input(&mut self, now: Instant, route: Route, datagram: &mut [u8]) -> Result<(), DropReason> {
         match Kind::of(datagram).ok_or(DropReason::UnknownProtocol)? {
-            Kind::Rtp => self.input_rtp(now, route, datagram),
-            Kind::Rtcp => self.input_rtcp(now, route, datagram),
+            Kind::Rtp => {
+                let key = self.owner(route).ok_or(DropReason::UnknownSource)?;
+                self.input_rtp(now, key, route, datagram)
+            }
+            Kind::Rtcp => {
+                let key = self.owner(route).ok_or(DropReason::UnknownSource)?;
+                self.input_rtcp(now, key, route, datagram)
+            }
             Kind::Stun => self.input_stun(now, route, datagram),
             Kind::Dtls => self.input_dtls(now, route, datagram),
         }
@@ -92,9 +98,17 @@ impl Router {
         result
     }
 
+    /// What a peer in this process sends.
+    pub(super) fn input_local(&mut self, now: Instant, key: usize, packet: &mut [u8]) -> Result<(), DropReason> {
+        match Kind::of(packet).ok_or(DropReason::UnknownProtocol)? {
+            Kind::Rtp => self.input_rtp(now, key, local::ROUTE, packet),
+            Kind::Rtcp => self.input_rtcp(now, key, local::ROUTE, packet),
+            _ => Err(DropReason::UnknownProtocol),
+        }
+    }
+
     #[inline]
-    fn input_rtp(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
-        let key = self.owner(route).ok_or(DropReason::UnknownSource)?;
+    fn input_rtp(&mut self, now: Instant, key: usize, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
         let endpoint = self.endpoints.at_mut(key).ok_or(DropReason::UnknownSource)?;
         let layout = Layout::parse(datagram).map_err(|_| DropReason::Malformed)?;
         let space = self.pool.space(datagram.len());

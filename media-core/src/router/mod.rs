@@ -30,15 +30,15 @@ pub use self::control::UsageError;
 use self::tables::Table;
 pub use self::tables::{EndpointStats, RouterStats, SubscriptionStats, TrackStats};
 use self::timers::Timers;
-use crate::config::RouterConfig;
+use crate::config::{EndpointId, RouterConfig};
 use crate::endpoint::Endpoint;
-use crate::event::{Event, Output, RemoteChange};
+use crate::event::{Delivery, Event, Output, RemoteChange, Transmit};
 use crate::packet::Pool;
 use crate::receive::Track;
 use crate::send::Outgoing;
 use crate::stats::Drops;
 use crate::time::WallClock;
-use crate::transport::{Protocol, Route};
+use crate::transport::{Protocol, Route, Transport};
 
 /// Events, and changes of addresses, that wait for the caller; a caller that never polls loses the oldest.
 const MAX_EVENTS: usize = 4096;
@@ -112,6 +112,28 @@ impl Router {
         }
     }
 
+    /// Takes an RTP or RTCP packet from a peer in this process. Its content is judged like that of any peer: what cannot be
+    /// used is counted by [`crate::DropReason`].
+    ///
+    /// No allocation in steady state; one copy.
+    ///
+    /// # Errors
+    /// [`UsageError::NoEndpoint`], [`UsageError::NotLocal`].
+    pub fn handle_packet(&mut self, now: Instant, endpoint: EndpointId, packet: &mut [u8]) -> Result<(), UsageError> {
+        let peer = self.endpoints.get(endpoint.0).ok_or(UsageError::NoEndpoint)?;
+        if !matches!(peer.transport, Transport::Local(_)) {
+            return Err(UsageError::NotLocal);
+        }
+        let key = Table::<Endpoint>::key(endpoint.0);
+        if let Err(reason) = self.input_local(now, key, packet) {
+            self.drops.count(reason);
+            if let Some(endpoint) = self.endpoints.at_mut(key) {
+                endpoint.drops.count(reason);
+            }
+        }
+        Ok(())
+    }
+
     /// Does what is due at `now`: retransmission requests, reports, handshakes, checks.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(key) = self.timers.take_due(now) {
@@ -130,7 +152,7 @@ impl Router {
         }
         while let Some(&key) = self.dirty.front() {
             if let Some(transmit) = self.poll_endpoint(now, key, buf) {
-                return Output::Transmit(transmit);
+                return self.address(key, transmit);
             }
             self.dirty.pop_front();
             self.settle(now, key);
@@ -151,6 +173,18 @@ impl Router {
     /// several routers.
     pub fn poll_remote(&mut self) -> Option<RemoteChange> {
         self.remotes.pop_front()
+    }
+
+    /// Out of the process or not.
+    #[inline]
+    fn address(&self, key: usize, transmit: Transmit) -> Output {
+        match self.endpoints.at(key) {
+            Some(endpoint) if matches!(endpoint.transport, Transport::Local(_)) => Output::Deliver(Delivery {
+                endpoint: endpoint.id,
+                len: transmit.len,
+            }),
+            _ => Output::Transmit(transmit),
+        }
     }
 
     fn owner(&self, route: Route) -> Option<usize> {

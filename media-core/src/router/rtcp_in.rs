@@ -16,8 +16,13 @@ const MAX_REPAIRS: usize = 256;
 const INITIAL_RTT: Duration = Duration::from_millis(50);
 
 impl Router {
-    pub(super) fn input_rtcp(&mut self, now: Instant, route: Route, datagram: &mut [u8]) -> Result<(), DropReason> {
-        let key = self.owner(route).ok_or(DropReason::UnknownSource)?;
+    pub(super) fn input_rtcp(
+        &mut self,
+        now: Instant,
+        key: usize,
+        route: Route,
+        datagram: &mut [u8],
+    ) -> Result<(), DropReason> {
         let endpoint = self.endpoints.at_mut(key).ok_or(DropReason::UnknownSource)?;
         let received = datagram.len() as u64;
         let len = endpoint.transport.open_rtcp(now, route, datagram)?;

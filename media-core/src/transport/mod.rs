@@ -1,4 +1,4 @@
-//! Datagram in, RTP and RTCP out, and back: ICE, DTLS and SRTP, or plain RTP.
+//! Datagram in, RTP and RTCP out, and back: ICE, DTLS and SRTP, or plain RTP, or a peer in the same process.
 //!
 //! | file | one idea |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | [`sdes`] | SRTP keys in SDP |
 //! | [`webrtc`] | ICE, DTLS, SRTP and SCTP put together |
 //! | [`plain`] | RTP on a socket of its own |
+//! | [`local`] | a peer in the same process |
 
 pub mod candidate;
 pub mod certificate;
@@ -21,6 +22,7 @@ pub(crate) mod client_hello;
 pub mod description;
 mod dtls;
 mod ice;
+pub mod local;
 pub mod plain;
 pub mod sctp;
 pub mod sdes;
@@ -42,6 +44,7 @@ pub use certificate::{Certificate, CertificateError};
 pub use description::{
     Fingerprint, FingerprintHash, IceCreds, LocalDescription, RemoteDescription, RemoteError, Setup,
 };
+pub use local::Local;
 pub use plain::{Plain, PlainConfig, PlainKeys, PlainRtcp};
 pub use sctp::{DataChannelConfig, DataChannelId, DataEvent, DataKind, OpenDataError, Reliability, SendDataError};
 pub use sdes::{SdesError, SdesKey};
@@ -113,15 +116,13 @@ pub const MAX_RTCP_TRAILER: usize = 20;
 /// How the packets of one endpoint are carried: one interface for all kinds.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is boxed, the other is some hundred bytes"
-)]
 pub enum Transport {
     /// ICE, DTLS, SRTP.
     WebRtc(Box<WebRtc>),
     /// RTP on a socket of its own.
     Plain(Plain),
+    /// In the same process.
+    Local(Local),
 }
 
 impl Transport {
@@ -133,7 +134,7 @@ impl Transport {
     pub fn handle_stun(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
         match self {
             Self::WebRtc(webrtc) => webrtc.handle_stun(now, route, datagram),
-            Self::Plain(_) => Err(DropReason::UnknownProtocol),
+            Self::Plain(_) | Self::Local(_) => Err(DropReason::UnknownProtocol),
         }
     }
 
@@ -144,7 +145,7 @@ impl Transport {
     pub fn handle_dtls(&mut self, now: Instant, route: Route, datagram: &[u8]) -> Result<(), DropReason> {
         match self {
             Self::WebRtc(webrtc) => webrtc.handle_dtls(now, route, datagram),
-            Self::Plain(_) => Err(DropReason::UnknownProtocol),
+            Self::Plain(_) | Self::Local(_) => Err(DropReason::UnknownProtocol),
         }
     }
 
@@ -167,6 +168,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.open_rtp(now, layout, datagram, out),
             Self::Plain(plain) => plain.open_rtp(now, route, layout, datagram, out),
+            Self::Local(local) => local.open_rtp(datagram, out),
         }
     }
 
@@ -178,6 +180,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.open_rtcp(now, datagram),
             Self::Plain(plain) => plain.open_rtcp(now, route, datagram),
+            Self::Local(local) => local.open_rtcp(datagram),
         }
     }
 
@@ -189,6 +192,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.seal_rtp(buf, header_len, len, seq),
             Self::Plain(plain) => plain.seal_rtp(buf, header_len, len, seq),
+            Self::Local(local) => local.seal(buf, len),
         }
     }
 
@@ -199,6 +203,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.seal_rtcp(buf, len),
             Self::Plain(plain) => plain.seal_rtcp(buf, len),
+            Self::Local(local) => local.seal(buf, len),
         }
     }
 
@@ -206,7 +211,7 @@ impl Transport {
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         match self {
             Self::WebRtc(webrtc) => webrtc.poll_transmit(now, buf),
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Local(_) => None,
         }
     }
 
@@ -215,6 +220,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.poll_event(),
             Self::Plain(plain) => plain.poll_event(),
+            Self::Local(local) => local.poll_event(),
         }
     }
 
@@ -229,7 +235,7 @@ impl Transport {
     ) -> Result<DataChannelId, OpenDataError> {
         match self {
             Self::WebRtc(webrtc) => webrtc.open_data_channel(now, config),
-            Self::Plain(_) => Err(OpenDataError::Unsupported),
+            Self::Plain(_) | Self::Local(_) => Err(OpenDataError::Unsupported),
         }
     }
 
@@ -240,7 +246,7 @@ impl Transport {
     pub fn send_data(&mut self, channel: DataChannelId, kind: DataKind, data: &[u8]) -> Result<(), SendDataError> {
         match self {
             Self::WebRtc(webrtc) => webrtc.send_data(channel, kind, data),
-            Self::Plain(_) => Err(SendDataError::NoChannel),
+            Self::Plain(_) | Self::Local(_) => Err(SendDataError::NoChannel),
         }
     }
 
@@ -257,7 +263,7 @@ impl Transport {
     pub fn data_buffered(&self, channel: DataChannelId) -> Option<usize> {
         match self {
             Self::WebRtc(webrtc) => webrtc.data_buffered(channel),
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Local(_) => None,
         }
     }
 
@@ -274,7 +280,7 @@ impl Transport {
     pub fn poll_data(&mut self) -> Option<DataEvent> {
         match self {
             Self::WebRtc(webrtc) => webrtc.poll_data(),
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Local(_) => None,
         }
     }
 
@@ -282,7 +288,7 @@ impl Transport {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self {
             Self::WebRtc(webrtc) => webrtc.handle_timeout(now),
-            Self::Plain(_) => {}
+            Self::Plain(_) | Self::Local(_) => {}
         }
     }
 
@@ -291,7 +297,7 @@ impl Transport {
     pub fn next_timeout(&self) -> Option<Instant> {
         match self {
             Self::WebRtc(webrtc) => webrtc.next_timeout(),
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Local(_) => None,
         }
     }
 
@@ -300,6 +306,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.close(now),
             Self::Plain(plain) => plain.close(),
+            Self::Local(local) => local.close(),
         }
     }
 
@@ -310,6 +317,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.route(),
             Self::Plain(plain) => plain.route(kind),
+            Self::Local(_) => Some(local::ROUTE),
         }
     }
 
@@ -319,6 +327,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.is_connected(),
             Self::Plain(plain) => plain.is_connected(),
+            Self::Local(local) => local.is_connected(),
         }
     }
 
@@ -328,6 +337,7 @@ impl Transport {
         match self {
             Self::WebRtc(webrtc) => webrtc.profile(),
             Self::Plain(plain) => plain.profile(),
+            Self::Local(_) => None,
         }
     }
 
@@ -336,7 +346,7 @@ impl Transport {
     pub fn dtls_version(&self) -> Option<DtlsVersion> {
         match self {
             Self::WebRtc(webrtc) => webrtc.dtls_version(),
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Local(_) => None,
         }
     }
 }

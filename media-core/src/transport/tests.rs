@@ -60,7 +60,7 @@ impl End {
     fn webrtc(&mut self) -> &mut WebRtc {
         match &mut self.transport {
             Transport::WebRtc(webrtc) => webrtc,
-            Transport::Plain(_) => panic!("this end speaks WebRTC"),
+            Transport::Plain(_) | Transport::Local(_) => panic!("this end speaks WebRTC"),
         }
     }
 

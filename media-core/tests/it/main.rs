@@ -10,6 +10,7 @@ mod hostile;
 mod late_joiner;
 mod layer_switch;
 mod lip_sync;
+mod local_peer;
 mod loss;
 mod mute_and_pause;
 mod narrow_line;

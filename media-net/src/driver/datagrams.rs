@@ -100,6 +100,10 @@ impl<E: Engine> Driver<E> {
                             self.tcp.send(out.route, frame, &mut self.stats);
                         }
                     }
+                    Output::Deliver(packet) => {
+                        let bytes = space.get(..packet.len).unwrap_or_default();
+                        self.inboxes.deliver(now, packet.endpoint, bytes);
+                    }
                     Output::Event(event) => (self.events)(self.index, event),
                     Output::Timeout(deadline) => {
                         self.flush(now);

@@ -27,6 +27,7 @@ use self::load::Load;
 use crate::config::EventSink;
 use crate::engine::Engine;
 use crate::handover::Office;
+use crate::local::Inboxes;
 use crate::stats::{NetStats, SharedStats};
 use crate::sys::{Poller, Ready};
 use crate::tcp::{Permits, TcpRoom};
@@ -66,6 +67,7 @@ pub(crate) struct Driver<E> {
     peers: Vec<Sender<Command<E>>>,
     udp: UdpRoom,
     tcp: TcpRoom,
+    inboxes: Inboxes,
     listeners: Vec<TcpListener>,
     /// Listeners that the system could not serve just now, until the next sweep.
     resting: Vec<usize>,
@@ -103,6 +105,7 @@ impl<E: Engine> Driver<E> {
             peers: start.peers,
             udp: UdpRoom::new(),
             tcp: TcpRoom::new(start.permits, |place| Key::Connection(place).pack()),
+            inboxes: Inboxes::default(),
             listeners: start.listeners,
             resting: Vec::new(),
             stats: NetStats::default(),
@@ -218,6 +221,7 @@ impl<E: Engine> Driver<E> {
                     self.transmit(now);
                     answer.send(self.close_udp(local));
                 }
+                Command::Attach(endpoint, inbox) => self.inboxes.attach(endpoint, inbox),
                 Command::Adopt(connection) => self.adopt(now, *connection),
                 Command::Close(latest) => {
                     self.engine.close(now);

@@ -4,6 +4,7 @@
 
 mod engine;
 mod lifecycle;
+mod local;
 mod router;
 mod stray;
 mod tcp;

@@ -6,7 +6,9 @@ use crate::config::{EndpointConfig, EndpointId};
 use crate::endpoint::{Endpoint, Leaving};
 use crate::router::tables::Table;
 use crate::router::{Router, UsageError};
-use crate::transport::{Candidate, IceCreds, IceRole, LocalDescription, Plain, RemoteDescription, Transport, WebRtc};
+use crate::transport::{
+    Candidate, IceCreds, IceRole, Local, LocalDescription, Plain, RemoteDescription, Transport, WebRtc,
+};
 impl Router {
     /// Adds a peer. A WebRTC peer is reachable under [`Self::local_description`] at once.
     ///
@@ -38,10 +40,11 @@ impl Router {
                 }
                 Transport::Plain(Plain::new(plain))
             }
+            EndpointConfig::Local => Transport::Local(Local::new()),
         };
         let ufrag = match &transport {
             Transport::WebRtc(webrtc) => Some(webrtc.local_description().ice.ufrag),
-            Transport::Plain(_) => None,
+            Transport::Plain(_) | Transport::Local(_) => None,
         };
         let id = self
             .endpoints
@@ -88,7 +91,7 @@ impl Router {
     pub fn local_description(&self, id: EndpointId) -> Option<LocalDescription> {
         match &self.endpoints.get(id.0)?.transport {
             Transport::WebRtc(webrtc) => Some(webrtc.local_description()),
-            Transport::Plain(_) => None,
+            Transport::Plain(_) | Transport::Local(_) => None,
         }
     }
 
@@ -153,7 +156,7 @@ impl Router {
     fn webrtc(&mut self, id: EndpointId) -> Result<&mut WebRtc, UsageError> {
         match &mut self.endpoints.get_mut(id.0).ok_or(UsageError::NoEndpoint)?.transport {
             Transport::WebRtc(webrtc) => Ok(webrtc),
-            Transport::Plain(_) => Err(UsageError::NotWebRtc),
+            Transport::Plain(_) | Transport::Local(_) => Err(UsageError::NotWebRtc),
         }
     }
 

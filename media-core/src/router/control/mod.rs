@@ -17,6 +17,8 @@ pub enum UsageError {
     NoEndpoint,
     /// It is a plain endpoint: ICE and DTLS do not apply.
     NotWebRtc,
+    /// It is not a peer in this process.
+    NotLocal,
     /// The remote description cannot be used.
     Remote(RemoteError),
     /// The router or the endpoint holds as many as it may.
@@ -34,6 +36,7 @@ impl fmt::Display for UsageError {
         match self {
             Self::NoEndpoint => f.write_str("there is no such endpoint"),
             Self::NotWebRtc => f.write_str("the endpoint does not speak ICE and DTLS"),
+            Self::NotLocal => f.write_str("the endpoint is not in this process"),
             Self::Remote(error) => write!(f, "{error}"),
             Self::LimitReached => f.write_str("the limit of the router or the endpoint is reached"),
             Self::SsrcInUse => f.write_str("another stream of the endpoint has this SSRC"),
