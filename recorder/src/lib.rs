@@ -4,5 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod frame;
+pub mod input;
+pub mod timeline;
 
 pub use frame::{AudioFormat, Frame, MediaTime, TrackFormat, VideoFormat};

@@ -1,0 +1,256 @@
+//! Packets in order become frames of one codec; pictures begin with a keyframe, and again after every loss.
+//!
+//! A picture ends with the RTP marker or where the timestamp changes. Whatever misses a packet is dropped, and all that may
+//! refer to it, up to the next keyframe: what is recorded decodes without artefacts.
+
+use std::time::{Duration, Instant};
+
+use althing_media_core::payload::{self, opus};
+use althing_media_core::{Codec, Packet};
+use bytes::{Bytes, BytesMut};
+
+use super::av1::Av1;
+use super::depacketize::{Depacketize, Torn};
+use super::h264::H264;
+use super::reorder::Ordered;
+use super::vp8::Vp8;
+use super::vp9::Vp9;
+use crate::frame::{AudioFormat, TrackFormat};
+
+/// The longest frame, in bytes; what is longer is no frame but an attack.
+pub const MAX_FRAME: usize = 4 * 1024 * 1024;
+/// The decoder's own settling (RFC 7845 §4.2), in samples at 48 kHz.
+const OPUS_PRE_SKIP: u16 = 312;
+
+/// A whole frame, not yet placed in time.
+#[derive(Debug)]
+pub(super) struct Assembled {
+    pub(super) timestamp: u32,
+    /// When its first packet came.
+    pub(super) arrival: Instant,
+    pub(super) keyframe: bool,
+    pub(super) duration: Option<Duration>,
+    pub(super) data: Bytes,
+    /// The format changes with this frame.
+    pub(super) format: Option<TrackFormat>,
+    /// Frames before this one are missing.
+    pub(super) after_loss: bool,
+}
+
+/// A picture of which packets are still to come.
+#[derive(Debug)]
+struct Partial {
+    timestamp: u32,
+    arrival: Instant,
+    torn: bool,
+}
+
+/// Puts together the frames of one SSRC.
+#[derive(Debug)]
+pub(super) struct Assembler {
+    codec: Codec,
+    /// `None` for sound.
+    pictures: Option<Box<dyn Depacketize>>,
+    partial: Option<Partial>,
+    buffer: BytesMut,
+    /// Only a keyframe will do.
+    waits: bool,
+    after_loss: bool,
+    format: Option<TrackFormat>,
+}
+
+impl Assembler {
+    pub(super) fn new(codec: Codec) -> Self {
+        let pictures: Option<Box<dyn Depacketize>> = match codec {
+            Codec::Vp8 => Some(Box::new(Vp8)),
+            Codec::Vp9 => Some(Box::<Vp9>::default()),
+            Codec::H264 => Some(Box::<H264>::default()),
+            Codec::Av1 => Some(Box::<Av1>::default()),
+            _ => None,
+        };
+        Self {
+            codec,
+            waits: pictures.is_some(),
+            pictures,
+            partial: None,
+            buffer: BytesMut::new(),
+            after_loss: false,
+            format: None,
+        }
+    }
+
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Whether nothing can come of any packet but those of a keyframe that has not begun.
+    pub(super) fn waits_for_keyframe(&self) -> bool {
+        self.waits && self.partial.as_ref().is_none_or(|partial| partial.torn)
+    }
+
+    /// What follows cannot be joined to what was.
+    pub(super) fn restart(&mut self) {
+        self.partial = None;
+        self.buffer.clear();
+        self.waits = self.pictures.is_some();
+    }
+
+    /// As [`Self::restart`], after something was lost.
+    pub(super) fn tear(&mut self) {
+        self.restart();
+        self.after_loss = true;
+    }
+
+    /// Takes the next packet and gives the frames that it completes: the one before, if only now it is known to be over, and
+    /// its own.
+    pub(super) fn push(&mut self, ordered: &Ordered) -> [Option<Assembled>; 2] {
+        if ordered.after_loss {
+            self.tear();
+        }
+        let view = ordered.packet.view();
+        let payload = view.payload();
+        if payload.is_empty() {
+            return [None, None];
+        }
+        if self.pictures.is_none() {
+            return [self.sound(ordered), None];
+        }
+        let timestamp = view.timestamp();
+        let before = self
+            .partial
+            .as_ref()
+            .is_some_and(|partial| partial.timestamp != timestamp);
+        let before = if before { self.finish() } else { None };
+        if self.partial.is_none() && !self.begin(timestamp, ordered.arrival, payload) {
+            return [before, None];
+        }
+        self.append(ordered.arrival, payload);
+        let own = if view.marker() { self.finish() } else { None };
+        [before, own]
+    }
+
+    fn begin(&mut self, timestamp: u32, arrival: Instant, payload: &[u8]) -> bool {
+        if self.waits && !payload::peek(self.codec, payload).keyframe {
+            return false;
+        }
+        self.buffer.clear();
+        if let Some(pictures) = &mut self.pictures {
+            pictures.begin();
+        }
+        let torn = false;
+        self.partial = Some(Partial {
+            timestamp,
+            arrival,
+            torn,
+        });
+        true
+    }
+
+    fn append(&mut self, arrival: Instant, payload: &[u8]) {
+        let (Some(partial), Some(pictures)) = (&mut self.partial, &mut self.pictures) else {
+            return;
+        };
+        if partial.torn {
+            return;
+        }
+        partial.arrival = partial.arrival.min(arrival);
+        let fits = self.buffer.len() + payload.len() <= MAX_FRAME;
+        if !fits || pictures.push(payload, &mut self.buffer) == Err(Torn) {
+            partial.torn = true;
+            self.waits = true;
+            self.after_loss = true;
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    fn finish(&mut self) -> Option<Assembled> {
+        let partial = self.partial.take()?;
+        let pictures = self.pictures.as_mut()?;
+        if partial.torn {
+            return None;
+        }
+        let Ok(picture) = pictures.finish(&mut self.buffer) else {
+            self.tear();
+            return None;
+        };
+        if self.waits && picture.keyframe.is_none() {
+            return None;
+        }
+        self.waits = false;
+        let keyframe = picture.keyframe.is_some();
+        let format = picture.keyframe.map(TrackFormat::Video);
+        Some(Assembled {
+            timestamp: partial.timestamp,
+            arrival: partial.arrival,
+            keyframe,
+            duration: None,
+            data: self.buffer.split().freeze(),
+            format: format.and_then(|format| self.changed(format)),
+            after_loss: std::mem::take(&mut self.after_loss),
+        })
+    }
+
+    /// A packet of sound is a frame.
+    fn sound(&mut self, ordered: &Ordered) -> Option<Assembled> {
+        let data = packet_payload(&ordered.packet);
+        let (duration, format) = match self.codec {
+            Codec::Opus => {
+                let samples = opus::duration(&data)?;
+                let format = AudioFormat {
+                    codec: Codec::Opus,
+                    // A sender may go from one to two at any time, and a decoder makes two of one.
+                    channels: 2,
+                    sample_rate: 48_000,
+                    pre_skip: OPUS_PRE_SKIP,
+                };
+                (nanos(u64::from(samples), 48_000), format)
+            }
+            codec => {
+                let format = AudioFormat {
+                    codec,
+                    channels: 1,
+                    sample_rate: if codec == Codec::G722 { 16_000 } else { 8_000 },
+                    pre_skip: 0,
+                };
+                (nanos(data.len() as u64, 8_000), format)
+            }
+        };
+        Some(Assembled {
+            timestamp: ordered.packet.view().timestamp(),
+            arrival: ordered.arrival,
+            keyframe: true,
+            duration: Some(duration),
+            data,
+            format: self.changed(TrackFormat::Audio(format)),
+            after_loss: std::mem::take(&mut self.after_loss),
+        })
+    }
+
+    fn changed(&mut self, format: TrackFormat) -> Option<TrackFormat> {
+        if self.format.as_ref() == Some(&format) {
+            return None;
+        }
+        self.format = Some(format.clone());
+        Some(format)
+    }
+
+    /// Bytes of the picture that is being put together.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// The format of the last frame.
+    pub(super) fn format(&self) -> Option<&TrackFormat> {
+        self.format.as_ref()
+    }
+}
+
+/// A copy: a packet of sound is small, and must not hold the slab that it lies in until a disk has taken it.
+fn packet_payload(packet: &Packet) -> Bytes {
+    Bytes::copy_from_slice(packet.view().payload())
+}
+
+fn nanos(units: u64, rate: u64) -> Duration {
+    Duration::from_nanos(units * 1_000_000_000 / rate)
+}

@@ -1,0 +1,80 @@
+//! A person's wall clock, related to ours by the reports that came with the least delay.
+
+use std::time::Instant;
+
+use althing_media_core::NtpTime;
+
+use super::least::Least;
+
+/// A sample this far above the least is a clock that was set, if more of them follow, in nanoseconds.
+const STEP: i64 = 2_000_000_000;
+/// So many of them.
+const MAX_STEPS: u8 = 2;
+
+/// The wall clock of one person: all of their tracks have the same.
+#[derive(Debug)]
+pub struct SenderWall {
+    origin: Instant,
+    base: Option<NtpTime>,
+    least: Least,
+    steps: u8,
+}
+
+impl SenderWall {
+    /// A clock that nothing is known of, for a recording that began at `origin`.
+    #[must_use]
+    pub fn new(origin: Instant) -> Self {
+        Self {
+            origin,
+            base: None,
+            least: Least::default(),
+            steps: 0,
+        }
+    }
+
+    /// When the recording began.
+    #[must_use]
+    pub fn origin(&self) -> Instant {
+        self.origin
+    }
+
+    /// The clock showed `ntp` not later than something said so that came at `arrival`. Gives `ntp` as nanoseconds on this
+    /// clock.
+    pub(super) fn on_sample(&mut self, arrival: Instant, ntp: NtpTime) -> i64 {
+        let at = self.nanos(ntp);
+        let now = since(self.origin, arrival);
+        let offset = now.saturating_sub(at);
+        let stepped = self
+            .least
+            .get()
+            .is_some_and(|least| offset.saturating_sub(least) > STEP);
+        self.steps = if stepped { self.steps + 1 } else { 0 };
+        if self.steps >= MAX_STEPS {
+            self.least = Least::default();
+            self.steps = 0;
+        }
+        self.least.push(now, offset);
+        at
+    }
+
+    /// Nanoseconds since the recording began when this clock shows `nanos`.
+    pub(super) fn place(&self, nanos: i64) -> Option<i64> {
+        Some(nanos.saturating_add(self.least.get()?))
+    }
+
+    /// Nanoseconds since the first reading.
+    fn nanos(&mut self, ntp: NtpTime) -> i64 {
+        let base = *self.base.get_or_insert(ntp);
+        let fixed = i128::from(ntp.0.wrapping_sub(base.0).cast_signed());
+        i64::try_from((fixed * 1_000_000_000) >> 32).unwrap_or(i64::MAX)
+    }
+}
+
+/// Nanoseconds from `origin` to `at`, negative when it is earlier.
+pub(super) fn since(origin: Instant, at: Instant) -> i64 {
+    let (sign, distance) = match at.checked_duration_since(origin) {
+        Some(after) => (1, after),
+        None => (-1, origin.saturating_duration_since(at)),
+    };
+    sign * i64::try_from(distance.as_nanos()).unwrap_or(i64::MAX)
+}
