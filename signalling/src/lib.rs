@@ -10,6 +10,7 @@ mod body;
 mod guest;
 mod http;
 mod hub;
+mod insider;
 mod media;
 mod problem;
 mod protocol;
@@ -17,4 +18,5 @@ mod server;
 mod session;
 
 pub use guest::{Guest, GuestError, GuestTransport};
+pub use insider::{Followed, Insider};
 pub use server::{Counts, EventQueue, Signalling, SignallingConfig, event_queue};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use althing_media_core::Router as MediaRouter;
 use althing_media_core::event::Event;
-use althing_media_net::{EventSink, Worker};
+use althing_media_net::{EventSink, LocalPeer, Worker};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
@@ -16,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use crate::guest::{self, Guest, GuestError, GuestTransport};
 use crate::http;
 use crate::hub::{Hub, LISTEN};
+use crate::insider::{self, Insider};
 use crate::room::{Profile, RoomLimits};
 use crate::sdp::Codecs;
 use crate::token::Keys;
@@ -180,6 +181,21 @@ impl Signalling {
         open: impl FnOnce(&Worker<MediaRouter>) -> io::Result<Vec<GuestTransport>>,
     ) -> Result<Guest, GuestError> {
         guest::admit(&self.hub, room, profile, open).await
+    }
+
+    /// Lets somebody into a room who is in this process: a mixer, a recorder. The first half knows the room, the second half
+    /// is for the thread that takes the packets; `capacity` of them wait for it at most.
+    ///
+    /// # Errors
+    ///
+    /// [`GuestError::Refused`]: the room is full, or the server is.
+    pub async fn insider(
+        &self,
+        room: &str,
+        profile: &Profile,
+        capacity: usize,
+    ) -> Result<(Insider, LocalPeer), GuestError> {
+        insider::admit(&self.hub, room, profile, capacity).await
     }
 
     /// Closes all sessions and event streams and lets in nobody any more. The workers say goodbye to the peers.

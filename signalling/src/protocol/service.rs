@@ -200,7 +200,8 @@ impl<'a> Call<'a> {
                     }
                 }
                 if let Some(permissions) = permissions {
-                    profile.permissions = permissions;
+                    let service = profile.permissions.service;
+                    profile.permissions = Permissions { service, ..permissions };
                 }
             });
             withdraw(room, clients, &all);
@@ -323,5 +324,6 @@ fn permissions(permission: &proto::ParticipantPermission) -> Permissions {
             .collect(),
         update_own_metadata: permission.can_update_metadata,
         hidden: permission.hidden,
+        service: false,
     }
 }

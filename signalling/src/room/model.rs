@@ -156,9 +156,11 @@ impl Room {
             active_order: 0,
         };
         let limits = self.limits;
-        let full = self.is_full_for(&profile.identity);
+        let full = !profile.permissions.service && self.is_full_for(&profile.identity);
         self.begin(now);
-        self.lifetime.visit();
+        if !profile.permissions.service {
+            self.lifetime.visit();
+        }
         if let Some(known) = self
             .participants
             .iter_mut()
@@ -205,7 +207,7 @@ impl Room {
             .max_participants
             .unwrap_or(usize::MAX)
             .min(self.limits.participants);
-        self.participants.len() >= most && !self.participants.iter().any(|one| one.profile.identity == identity)
+        self.people().count() >= most && !self.participants.iter().any(|one| one.profile.identity == identity)
     }
 
     /// The connection has an endpoint in the router now, or another one. False when the connection is gone: remove the
@@ -463,10 +465,15 @@ impl Room {
         self.participants.get(participant)
     }
 
-    /// Nobody is there.
+    /// Nobody is there but parts of the server.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.participants.is_empty()
+        self.people().next().is_none()
+    }
+
+    /// All participants that are no part of the server.
+    fn people(&self) -> impl Iterator<Item = &Participant> {
+        self.participants.iter().filter(|one| !one.profile.permissions.service)
     }
 
     /// All participants, the hidden ones too, in the order in which they came.

@@ -56,6 +56,8 @@ pub struct Permissions {
     pub update_own_metadata: bool,
     /// Not shown to others.
     pub hidden: bool,
+    /// Part of the server, such as a recorder: takes nobody's place, and no room is kept for its sake. No token says so.
+    pub service: bool,
 }
 
 /// Where a track comes from.
@@ -332,6 +334,7 @@ impl Profile {
                     .collect(),
                 update_own_metadata: grant.can_update_own_metadata,
                 hidden: grant.hidden,
+                service: false,
             },
         })
     }
