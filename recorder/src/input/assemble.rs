@@ -239,11 +239,6 @@ impl Assembler {
     pub(super) fn held(&self) -> usize {
         self.buffer.capacity()
     }
-
-    /// The format of the last frame.
-    pub(super) fn format(&self) -> Option<&TrackFormat> {
-        self.format.as_ref()
-    }
 }
 
 /// A copy: a packet of sound is small, and must not hold the slab that it lies in until a disk has taken it.

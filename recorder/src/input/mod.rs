@@ -1,22 +1,20 @@
 //! From the RTP packets of one track to its frames, in order, whole, and in their place in time.
 //!
 //! ```text
-//!  handle_packet ─► reorder ─► assemble ─┐                    (for each encoding of simulcast)
-//!                                        ├─► one is chosen ─► timeline ─► poll_output: formats, breaks, frames
-//!  handle_report ─► media clock ─────────┘                                          wishes for keyframes
+//!  handle_packet ─► reorder ─► assemble ─► timeline ─► poll_output: formats, breaks, frames, wishes for keyframes
+//!  handle_report ─► media clock ──────────────┘
 //! ```
 //!
 //! RFC 3550; RFC 7741 (VP8), RFC 9628 (VP9), RFC 6184 (H.264), the AV1 RTP specification, RFC 7587 (Opus).
 //!
-//! * The stream comes repaired: retransmissions unwrapped, duplicates gone. Holes are waited for, [`reorder::MAX_WAIT`] at
-//!   most.
-//! * Pictures begin with a keyframe, and again after every loss; [`Output::WantKeyframe`] asks for one. Of the encodings of
-//!   simulcast the best that comes is taken, and left at a keyframe of another.
+//! * The stream comes repaired, as the router gives it to a subscriber: retransmissions unwrapped, duplicates gone, one
+//!   encoding of simulcast at a time, left at a keyframe of another. Holes are waited for, [`reorder::MAX_WAIT`] at most.
+//! * Pictures begin with a keyframe, and again after every loss; [`Output::WantKeyframe`] asks for one.
 //! * Another SSRC, another codec, another size: the track goes on, with a [`Output::Format`] before the frame that needs it.
 //! * What is missing is told from what was not sent: [`Break`].
 //!
-//! Not here: decryption, loss detection (the router's), files. End-to-end encrypted payloads pass as they are: what is
-//! written can be played by nobody without the key.
+//! Not here: decryption, loss detection and choice of layers (the router's), files. End-to-end encrypted payloads pass as
+//! they are: what is written can be played by nobody without the key.
 
 mod assemble;
 mod av1;
@@ -30,7 +28,6 @@ mod vp9;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use althing_media_core::config::MAX_ENCODINGS;
 use althing_media_core::payload::MediaKind;
 use althing_media_core::{Codec, Extension, ExtensionMap, NtpTime, Packet, RtpTime, Ssrc};
 
@@ -44,9 +41,6 @@ use crate::timeline::{MediaClock, SenderWall, Slew};
 pub const MAX_OUTPUTS: usize = 4096;
 /// A wish for a keyframe is repeated after so long.
 const REPEAT_WISH: Duration = Duration::from_secs(1);
-/// An encoding that nothing came of for so long has stopped, when another goes on. A shared screen that does not change
-/// sends a picture now and then.
-const STOPPED: Duration = Duration::from_secs(3);
 /// A silence of at least this is told.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
@@ -55,24 +49,12 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 pub struct Input {
     kind: MediaKind,
     capture_time: Option<u8>,
-    encodings: [Option<Box<Encoding>>; MAX_ENCODINGS],
-    current: Option<usize>,
+    stream: Option<Box<Stream>>,
     slew: Slew,
     last: Option<Last>,
     format: Option<TrackFormat>,
     outputs: VecDeque<Output>,
     stats: InputStats,
-}
-
-/// A packet from the router.
-#[derive(Debug, Clone)]
-pub struct Incoming {
-    /// Which encoding of simulcast, 0 the lowest; 0 without simulcast. Those above [`MAX_ENCODINGS`] are dropped.
-    pub encoding: u8,
-    /// What its payload type means.
-    pub codec: Codec,
-    /// The plaintext packet.
-    pub packet: Packet,
 }
 
 /// What comes out. Poll until `Timeout`.
@@ -85,11 +67,8 @@ pub enum Output {
     Break(Break),
     /// A frame.
     Frame(Frame),
-    /// Nothing can be written before this encoding sends a keyframe: ask for one. Repeated every second.
-    WantKeyframe {
-        /// Which.
-        encoding: u8,
-    },
+    /// Nothing can be written before a keyframe: ask for one. Repeated every second while packets come.
+    WantKeyframe,
     /// Nothing more for now; call [`Input::handle_timeout`] then.
     Timeout(Option<Instant>),
 }
@@ -123,7 +102,7 @@ pub struct InputStats {
     pub packets: u64,
     /// Frames given.
     pub frames: u64,
-    /// Packets that never came, of encodings that were listened to.
+    /// Packets that never came.
     pub lost: u64,
     /// Frames from before the beginning, or faster than time.
     pub misplaced: u64,
@@ -133,47 +112,43 @@ pub struct InputStats {
 
 /// One SSRC.
 #[derive(Debug)]
-struct Encoding {
+struct Stream {
     ssrc: Ssrc,
     reorder: Reorder,
     assembler: Assembler,
     clock: MediaClock,
-    last_arrival: Instant,
     wished: Option<Instant>,
 }
 
 /// The frame before.
 #[derive(Debug, Clone, Copy)]
 struct Last {
-    encoding: usize,
     ssrc: Ssrc,
     timestamp: RtpTime,
     at: MediaTime,
     duration: Duration,
 }
 
-impl Encoding {
-    fn new(now: Instant, ssrc: Ssrc, codec: Codec) -> Self {
+impl Stream {
+    fn new(ssrc: Ssrc, codec: Codec) -> Self {
         Self {
             ssrc,
             reorder: Reorder::default(),
             assembler: Assembler::new(codec),
             clock: MediaClock::new(codec.clock_rate()),
-            last_arrival: now,
             wished: None,
         }
     }
 }
 
 impl Input {
-    /// A track that nothing has come of. `extensions`: the ids that its sender uses.
+    /// A track that nothing has come of. `extensions`: the ids that its packets use.
     #[must_use]
     pub fn new(kind: MediaKind, extensions: &ExtensionMap) -> Self {
         Self {
             kind,
             capture_time: extensions.id(Extension::AbsCaptureTime),
-            encodings: Default::default(),
-            current: None,
+            stream: None,
             slew: Slew::new(),
             last: None,
             format: None,
@@ -182,144 +157,102 @@ impl Input {
         }
     }
 
-    /// Takes a packet that came at `now`. `wall` is the clock of the person whose track it is.
-    pub fn handle_packet(&mut self, now: Instant, wall: &mut SenderWall, incoming: Incoming) {
-        let index = usize::from(incoming.encoding);
-        if incoming.codec.kind() != self.kind || index >= MAX_ENCODINGS {
+    /// Takes a packet that came at `now`, in `codec` by its payload type; one of the other kind is dropped. `wall` is the
+    /// clock of the person whose track it is.
+    pub fn handle_packet(&mut self, now: Instant, wall: &mut SenderWall, codec: Codec, packet: Packet) {
+        if codec.kind() != self.kind {
             return;
         }
         self.stats.packets += 1;
-        self.note_stream(now, index, &incoming);
-        let chosen = self.chosen(now);
-        let Some(encoding) = self.encodings[index].as_mut() else {
-            return;
-        };
-        encoding.last_arrival = now;
-        if let Some((ntp, rtp)) = self.capture_time.and_then(|id| captured(&incoming.packet, id)) {
-            encoding.clock.on_report(wall, now, ntp, rtp);
+        let captured = self.capture_time.and_then(|id| captured(&packet, id));
+        let stream = self.stream_of(packet.view().ssrc(), codec);
+        if let Some((ntp, rtp)) = captured {
+            stream.clock.on_capture_time(wall, now, ntp, rtp);
         }
-        if Some(index) != self.current && index != chosen {
-            // Nobody listens: when somebody does, it begins with a keyframe.
-            encoding.reorder = Reorder::default();
-            encoding.assembler.restart();
-            return;
-        }
-        encoding.reorder.push(now, incoming.packet);
-        self.drain(now, wall, index);
-        if index == chosen {
-            self.wish(now, index);
+        stream.reorder.push(now, packet);
+        self.drain(now, wall);
+        self.wish(now);
+    }
+
+    /// Takes what a sender report says: at `ntp` the stream's media clock showed `rtp` (RFC 3550 §6.4.1).
+    pub fn handle_report(&mut self, now: Instant, wall: &mut SenderWall, ntp: NtpTime, rtp: RtpTime) {
+        if let Some(stream) = &mut self.stream {
+            stream.clock.on_report(wall, now, ntp, rtp);
         }
     }
 
-    /// Takes what a sender report of this encoding says (RFC 3550 §6.4.1).
-    pub fn handle_report(&mut self, now: Instant, wall: &mut SenderWall, report: SenderReport) {
-        if let Some(Some(encoding)) = self.encodings.get_mut(usize::from(report.encoding)) {
-            encoding.clock.on_report(wall, now, report.ntp, report.rtp);
-        }
-    }
-
-    /// Gives up what was waited for too long.
+    /// Gives up what was waited for too long. Packets that came before `now` must have been handed over.
     pub fn handle_timeout(&mut self, now: Instant, wall: &SenderWall) {
-        for index in 0..MAX_ENCODINGS {
-            self.drain(now, wall, index);
-        }
+        self.drain(now, wall);
     }
 
     /// The next output; [`Output::Timeout`] when there is none.
     pub fn poll_output(&mut self) -> Output {
         self.outputs.pop_front().unwrap_or_else(|| {
-            let due = self
-                .encodings
-                .iter()
-                .flatten()
-                .filter_map(|encoding| encoding.reorder.next_timeout());
-            Output::Timeout(due.min())
+            let stream = self.stream.as_ref();
+            Output::Timeout(stream.and_then(|stream| stream.reorder.next_timeout()))
         })
     }
 
     /// What became of the packets.
     #[must_use]
     pub fn stats(&self) -> InputStats {
-        let lost = self.encodings.iter().flatten().map(|encoding| encoding.reorder.lost);
+        let lost = self.stream.as_ref().map_or(0, |stream| stream.reorder.lost);
         InputStats {
-            lost: self.stats.lost + lost.sum::<u64>(),
+            lost: self.stats.lost + lost,
             ..self.stats
         }
     }
 
-    /// The encoding that is recorded.
-    #[must_use]
-    pub fn current(&self) -> Option<u8> {
-        self.current.and_then(|current| u8::try_from(current).ok())
-    }
-
-    /// Makes room for a new SSRC or another codec.
-    fn note_stream(&mut self, now: Instant, index: usize, incoming: &Incoming) {
-        let ssrc = incoming.packet.view().ssrc();
-        let slot = &mut self.encodings[index];
-        match slot {
-            Some(encoding) if encoding.ssrc == ssrc => {
-                if encoding.assembler.codec() != incoming.codec {
-                    encoding.assembler = Assembler::new(incoming.codec);
-                    if encoding.clock.rate() != incoming.codec.clock_rate() {
-                        encoding.clock = MediaClock::new(incoming.codec.clock_rate());
-                    }
-                }
-            }
-            _ => {
-                self.stats.lost += slot.as_ref().map_or(0, |before| before.reorder.lost);
-                *slot = Some(Box::new(Encoding::new(now, ssrc, incoming.codec)));
+    /// The stream of a packet: made anew for another SSRC, its assembler for another codec.
+    fn stream_of(&mut self, ssrc: Ssrc, codec: Codec) -> &mut Stream {
+        let known = self.stream.take().filter(|stream| {
+            let same = stream.ssrc == ssrc;
+            self.stats.lost += if same { 0 } else { stream.reorder.lost };
+            same
+        });
+        let stream = self
+            .stream
+            .insert(known.unwrap_or_else(|| Box::new(Stream::new(ssrc, codec))));
+        if stream.assembler.codec() != codec {
+            stream.assembler = Assembler::new(codec);
+            if stream.clock.rate() != codec.clock_rate() {
+                stream.clock = MediaClock::new(codec.clock_rate());
             }
         }
+        stream
     }
 
-    /// The best encoding that packets come for; the one that is recorded when none do.
-    fn chosen(&self, now: Instant) -> usize {
-        let live = |encoding: &Encoding| now.saturating_duration_since(encoding.last_arrival) < STOPPED;
-        let best = self
-            .encodings
-            .iter()
-            .rposition(|slot| slot.as_ref().is_some_and(|encoding| live(encoding)));
-        best.or(self.current).unwrap_or(0)
-    }
-
-    fn drain(&mut self, now: Instant, wall: &SenderWall, index: usize) {
-        while let Some(encoding) = &mut self.encodings[index]
-            && let Some(ordered) = encoding.reorder.pop(now)
+    fn drain(&mut self, now: Instant, wall: &SenderWall) {
+        while let Some(stream) = &mut self.stream
+            && let Some(ordered) = stream.reorder.pop(now)
         {
-            for frame in encoding.assembler.push(&ordered).into_iter().flatten() {
-                self.on_frame(wall, index, frame);
+            for frame in stream.assembler.push(&ordered).into_iter().flatten() {
+                self.on_frame(wall, frame);
             }
         }
     }
 
-    fn on_frame(&mut self, wall: &SenderWall, index: usize, frame: Assembled) {
-        let Some(encoding) = &mut self.encodings[index] else {
-            return;
-        };
-        let timestamp = RtpTime(frame.timestamp);
-        let same = |last: &Last| last.encoding == index && last.ssrc == encoding.ssrc;
-        let target = encoding.clock.target(wall, frame.arrival, timestamp);
-        let elapsed = self
-            .last
-            .filter(same)
-            .map(|last| encoding.clock.elapsed(last.timestamp, timestamp));
+    fn on_frame(&mut self, wall: &SenderWall, frame: Assembled) {
+        let Some(stream) = &mut self.stream else { return };
+        let (ssrc, timestamp) = (stream.ssrc, RtpTime(frame.timestamp));
+        let target = stream.clock.target(wall, frame.arrival, timestamp);
+        let last = self.last.filter(|last| last.ssrc == ssrc);
+        let elapsed = last.map(|last| stream.clock.elapsed(last.timestamp, timestamp));
         let Some(at) = self.slew.place(wall.origin(), frame.arrival, target, elapsed) else {
             self.stats.misplaced += 1;
-            encoding.assembler.restart();
+            stream.assembler.restart();
             return;
         };
-        if self.current != Some(index) {
-            if let Some(Some(before)) = self.current.map(|before| &mut self.encodings[before]) {
-                before.assembler.restart();
-            }
-            self.current = Some(index);
+        if let Some(format) = frame.format
+            && self.format.as_ref() != Some(&format)
+        {
+            self.format = Some(format.clone());
+            self.tell(Output::Format(format));
         }
-        self.tell_format(index, frame.format);
         self.tell_break(at, frame.after_loss);
-        self.last = self.encodings[index].as_ref().map(|encoding| Last {
-            encoding: index,
-            ssrc: encoding.ssrc,
+        self.last = Some(Last {
+            ssrc,
             timestamp,
             at,
             duration: frame.duration.unwrap_or_default(),
@@ -331,19 +264,6 @@ impl Input {
             duration: frame.duration,
             data: frame.data,
         }));
-    }
-
-    /// An assembler tells the changes of its own stream; here they are those of the track.
-    fn tell_format(&mut self, index: usize, changed: Option<TrackFormat>) {
-        let switched = self.last.is_none_or(|last| last.encoding != index);
-        let own = self.encodings[index]
-            .as_ref()
-            .and_then(|encoding| encoding.assembler.format());
-        let format = changed.or_else(|| own.filter(|_| switched).cloned());
-        if let Some(format) = format.filter(|format| self.format.as_ref() != Some(format)) {
-            self.format = Some(format.clone());
-            self.tell(Output::Format(format));
-        }
     }
 
     fn tell_break(&mut self, at: MediaTime, after_loss: bool) {
@@ -359,46 +279,30 @@ impl Input {
         self.tell(Output::Break(Break { from, until: at, cause }));
     }
 
-    fn wish(&mut self, now: Instant, index: usize) {
-        let Some(encoding) = &mut self.encodings[index] else {
-            return;
-        };
-        if !encoding.assembler.waits_for_keyframe() {
-            encoding.wished = None;
+    fn wish(&mut self, now: Instant) {
+        let Some(stream) = &mut self.stream else { return };
+        if !stream.assembler.waits_for_keyframe() {
+            stream.wished = None;
             return;
         }
-        if encoding
-            .wished
-            .is_some_and(|wished| now.saturating_duration_since(wished) < REPEAT_WISH)
-        {
-            return;
+        let waited = |wished| now.saturating_duration_since(wished) >= REPEAT_WISH;
+        if stream.wished.is_none_or(waited) {
+            stream.wished = Some(now);
+            self.tell(Output::WantKeyframe);
         }
-        encoding.wished = Some(now);
-        let encoding = u8::try_from(index).unwrap_or(u8::MAX);
-        self.tell(Output::WantKeyframe { encoding });
     }
 
     fn tell(&mut self, output: Output) {
         if self.outputs.len() >= MAX_OUTPUTS {
             self.stats.overflow += 1;
             // What refers to a picture that is dropped here must not follow it.
-            let encodings = self.encodings.iter_mut().flatten();
-            encodings.for_each(|encoding| encoding.assembler.tear());
+            if let Some(stream) = &mut self.stream {
+                stream.assembler.tear();
+            }
             return;
         }
         self.outputs.push_back(output);
     }
-}
-
-/// What a sender report says of one encoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SenderReport {
-    /// Which.
-    pub encoding: u8,
-    /// The sender's wall clock.
-    pub ntp: NtpTime,
-    /// Its media clock at the same moment.
-    pub rtp: RtpTime,
 }
 
 /// The time of capture that a packet carries, on its sender's clock (absolute capture time extension).

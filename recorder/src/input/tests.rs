@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use super::*;
 
+type Incoming = (Codec, Packet);
+
 /// A sender of packets whose payloads the tests write.
 pub(super) struct Sender {
     pub(super) codec: Codec,
-    pub(super) encoding: u8,
     pub(super) ssrc: u32,
     seq: u16,
 }
@@ -21,7 +22,6 @@ impl Sender {
     pub(super) fn new(codec: Codec) -> Self {
         Self {
             codec,
-            encoding: 0,
             ssrc: 1,
             seq: 65_530,
         }
@@ -30,11 +30,7 @@ impl Sender {
     pub(super) fn packet(&mut self, timestamp: u32, marker: bool, payload: &[u8]) -> Incoming {
         let packet = rtp(self.seq, timestamp, self.ssrc, marker, payload, None);
         self.seq = self.seq.wrapping_add(1);
-        Incoming {
-            encoding: self.encoding,
-            codec: self.codec,
-            packet,
-        }
+        (self.codec, packet)
     }
 
     /// A VP8 frame of two packets.
@@ -91,8 +87,8 @@ impl Stage {
     }
 
     fn take(&mut self, packets: impl IntoIterator<Item = Incoming>) {
-        for packet in packets {
-            self.input.handle_packet(self.now, &mut self.wall, packet);
+        for (codec, packet) in packets {
+            self.input.handle_packet(self.now, &mut self.wall, codec, packet);
         }
     }
 
@@ -124,13 +120,13 @@ fn begins_with_a_keyframe_and_asks_for_one() {
     let mut stage = Stage::new(MediaKind::Video);
     let mut sender = Sender::new(Codec::Vp8);
     stage.take(sender.vp8(0, false, (0, 0)));
-    assert_eq!(stage.outputs(), [Output::WantKeyframe { encoding: 0 }]);
+    assert_eq!(stage.outputs(), [Output::WantKeyframe]);
     stage.wait(33);
     stage.take(sender.vp8(3000, false, (0, 0)));
     assert_eq!(stage.outputs(), [], "asked not long ago");
     stage.wait(1000);
     stage.take(sender.vp8(93_000, false, (0, 0)));
-    assert_eq!(stage.outputs(), [Output::WantKeyframe { encoding: 0 }]);
+    assert_eq!(stage.outputs(), [Output::WantKeyframe]);
     stage.wait(33);
     stage.take(sender.vp8(96_000, true, (640, 360)));
     stage.wait(33);
@@ -177,7 +173,7 @@ fn after_a_loss_nothing_is_written_before_the_next_keyframe() {
     assert!(matches!(stage.input.poll_output(), Output::Timeout(Some(_))));
     stage.wait(700);
     stage.take(sender.vp8(63_000, false, (0, 0)));
-    assert_eq!(stage.outputs(), [Output::WantKeyframe { encoding: 0 }]);
+    assert_eq!(stage.outputs(), [Output::WantKeyframe]);
     stage.wait(100);
     stage.take(sender.vp8(72_000, true, (640, 360)));
     let outputs = stage.outputs();
@@ -259,35 +255,6 @@ fn another_ssrc_codec_and_size_go_on_in_one_track() {
 }
 
 #[test]
-fn simulcast_goes_up_at_a_keyframe_and_down_when_the_upper_one_stops() {
-    let mut stage = Stage::new(MediaKind::Video);
-    let mut low = Sender::new(Codec::Vp8);
-    let mut high = Sender::new(Codec::Vp8);
-    (high.encoding, high.ssrc) = (2, 7);
-    let mut sizes = Vec::new();
-    let mut wishes = Vec::new();
-    let mut frames = 0;
-    for n in 0..300_u32 {
-        let (low_key, high_key) = (n == 0 || wishes.last() == Some(&0), wishes.last() == Some(&2) && n > 60);
-        stage.take(low.vp8(n * 3000, low_key, (320, 180)));
-        if (50..150).contains(&n) {
-            stage.take(high.vp8(n * 3000 + 99, high_key, (1280, 720)));
-        }
-        for output in stage.outputs() {
-            match output {
-                Output::WantKeyframe { encoding } => wishes.push(encoding),
-                Output::Frame(_) => frames += 1,
-                output => sizes.extend(size(&output)),
-            }
-        }
-        stage.wait(33);
-    }
-    assert_eq!(sizes, [(320, 180), (1280, 720), (320, 180)]);
-    assert_eq!(stage.input.current(), Some(0));
-    assert!(frames > 200, "{frames}");
-}
-
-#[test]
 fn capture_times_place_frames_whatever_the_network_does() {
     let mut stage = Stage::new(MediaKind::Video);
     let mut sender = Sender::new(Codec::Vp8);
@@ -296,10 +263,10 @@ fn capture_times_place_frames_whatever_the_network_does() {
         let captured = stage.start + Duration::from_millis(33) * n;
         // Encoding takes longer and longer.
         stage.now = captured + Duration::from_millis(u64::from(n) * 2);
-        for mut incoming in sender.vp8(n * 2970, n == 0, (64, 64)) {
-            let (view, at) = (incoming.packet.view(), base.plus(Duration::from_millis(33) * n));
-            incoming.packet = rtp(view.seq(), n * 2970, 1, view.marker(), view.payload(), Some(at));
-            stage.take([incoming]);
+        for (codec, packet) in sender.vp8(n * 2970, n == 0, (64, 64)) {
+            let (view, at) = (packet.view(), base.plus(Duration::from_millis(33) * n));
+            let packet = rtp(view.seq(), n * 2970, 1, view.marker(), view.payload(), Some(at));
+            stage.take([(codec, packet)]);
         }
     }
     let frames = stage.frames();
@@ -342,9 +309,7 @@ fn an_endless_keyframe_is_given_up() {
         for _ in 0..MAX_FRAME / 1000 {
             stage.take([sender.packet(0, false, &payload)]);
         }
-        let held = stage.input.encodings[0]
-            .as_ref()
-            .map(|encoding| encoding.assembler.held());
+        let held = stage.input.stream.as_ref().map(|stream| stream.assembler.held());
         assert!(
             held.is_some_and(|held| held < MAX_FRAME / 4),
             "{codec:?} holds {held:?}"
@@ -403,7 +368,7 @@ fn hostile_packets_leave_the_track_in_order() {
             } else {
                 n / 2 * 3000
             };
-            let mut incoming = match random >> 16 & 3 {
+            let incoming = match random >> 16 & 3 {
                 0 if codec == Codec::Vp8 => sender.vp8(timestamp, random & 0x1000 != 0, (64, 64)),
                 _ => [sender.packet(timestamp, random & 0x800 != 0, &payload), {
                     payload.truncate(len / 2);
@@ -414,7 +379,6 @@ fn hostile_packets_leave_the_track_in_order() {
                 sender.seq = (noise(&mut state) & 0xffff).try_into().unwrap();
                 sender.ssrc = narrow(noise(&mut state)) & 3;
             }
-            incoming[0].encoding = (random >> 24 & 7).try_into().unwrap();
             stage.take(incoming);
             stage.wait(random >> 32 & 31);
             for output in stage.outputs() {

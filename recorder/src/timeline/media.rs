@@ -6,19 +6,19 @@ use std::time::Instant;
 use althing_media_core::{NtpTime, RtpTime};
 
 use super::least::Least;
-use super::wall::{SenderWall, since};
+use super::wall::{SenderWall, Source, since};
 
 /// Points of the line: more than a minute of reports every five seconds.
 const MAX_POINTS: usize = 16;
 /// Points closer to the one before say nothing new, in nanoseconds.
-const MIN_SPACING: i64 = 400_000_000;
+const MIN_SPACING: u64 = 400_000_000;
 /// Points must span so much before a drift is read off them, in nanoseconds: what reports are off by, a millisecond or so,
 /// would be taken for drift.
 const MIN_SPAN: i64 = 8_000_000_000;
 /// The most that a clock is believed to drift.
 const MAX_DRIFT: f64 = 1e-3;
 /// A point that is further off the line begins a new one, in nanoseconds.
-const STEP: i64 = 250_000_000;
+const STEP: u64 = 250_000_000;
 /// How much earlier than by arrival a picture may have been taken by its reports, and how much later, in nanoseconds.
 /// Else the reports are not believed.
 const BELIEVED: std::ops::RangeInclusive<i64> = -2_000_000_000..=500_000_000;
@@ -35,10 +35,17 @@ pub struct MediaClock {
     rate: i64,
     last: Option<i64>,
     last_arrival: Option<i64>,
+    /// To the sender's wall clock, by its reports and by capture times.
+    relations: [Relation; 2],
+    delay: Least,
+}
+
+/// A line through the last points where both clocks are known.
+#[derive(Debug, Default)]
+struct Relation {
     /// Media time in units, the sender's wall clock in nanoseconds.
     points: VecDeque<(i64, i64)>,
     line: Option<Line>,
-    delay: Least,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +74,7 @@ impl MediaClock {
             rate: i64::from(rate.max(1)),
             last: None,
             last_arrival: None,
-            points: VecDeque::new(),
-            line: None,
+            relations: [Relation::default(), Relation::default()],
             delay: Least::default(),
         }
     }
@@ -79,29 +85,21 @@ impl MediaClock {
         u32::try_from(self.rate).unwrap_or(u32::MAX)
     }
 
-    /// A sender report came at `arrival` (RFC 3550 §6.4.1), or a packet with the time of its capture: at `ntp` on the
-    /// person's wall clock the media clock showed `rtp`.
+    /// A sender report came at `arrival` (RFC 3550 §6.4.1): at `ntp` on the person's wall clock the media clock showed `rtp`.
     pub fn on_report(&mut self, wall: &mut SenderWall, arrival: Instant, ntp: NtpTime, rtp: RtpTime) {
-        let nanos = wall.on_sample(arrival, ntp);
+        self.on_point(wall, Source::Reports, (arrival, ntp, rtp));
+    }
+
+    /// As [`Self::on_report`], for a packet with the time of its capture.
+    pub fn on_capture_time(&mut self, wall: &mut SenderWall, arrival: Instant, ntp: NtpTime, rtp: RtpTime) {
+        self.on_point(wall, Source::Captures, (arrival, ntp, rtp));
+    }
+
+    fn on_point(&mut self, wall: &mut SenderWall, source: Source, (arrival, ntp, rtp): (Instant, NtpTime, RtpTime)) {
+        let nanos = wall.on_sample(source, arrival, ntp);
         let units = self.extend(rtp);
-        if self.last.is_none() {
-            self.last = Some(units);
-        }
-        if self.line.is_some_and(|line| (line.at(units) - nanos).abs() > STEP) {
-            self.points.clear();
-        }
-        if self
-            .points
-            .back()
-            .is_some_and(|(_, before)| (nanos - before).abs() < MIN_SPACING)
-        {
-            return;
-        }
-        if self.points.len() >= MAX_POINTS {
-            self.points.pop_front();
-        }
-        self.points.push_back((units, nanos));
-        self.fit();
+        self.last.get_or_insert(units);
+        self.relations[source as usize].push(units, nanos, self.rate);
     }
 
     /// When a packet with the timestamp `rtp`, which came at `arrival`, was captured: in nanoseconds since the recording
@@ -111,16 +109,15 @@ impl MediaClock {
         self.last = Some(units);
         let arrival = since(wall.origin(), arrival);
         let by_arrival = self.by_arrival(arrival, self.nanos(units));
-        let by_report = self.line.and_then(|line| wall.place(line.at(units)));
-        match by_report {
-            Some(at) if BELIEVED.contains(&at.saturating_sub(by_arrival)) => at,
-            Some(_) => {
-                self.points.clear();
-                self.line = None;
-                by_arrival
+        for source in Source::ALL {
+            let relation = &mut self.relations[source as usize];
+            match relation.line.and_then(|line| wall.place(source, line.at(units))) {
+                Some(at) if BELIEVED.contains(&at.saturating_sub(by_arrival)) => return at,
+                Some(_) => *relation = Relation::default(),
+                None => {}
             }
-            None => by_arrival,
         }
+        by_arrival
     }
 
     fn by_arrival(&mut self, arrival: i64, media: i64) -> i64 {
@@ -130,8 +127,7 @@ impl MediaClock {
         let above = self.delay.get().map_or(0, |least| delay.saturating_sub(least));
         if above > jump {
             self.delay = Least::default();
-            self.points.clear();
-            self.line = None;
+            self.relations = Default::default();
         }
         self.delay.push(arrival, delay);
         self.last_arrival = Some(arrival);
@@ -161,10 +157,30 @@ impl MediaClock {
         let wire = RtpTime(last as u32);
         last.saturating_add(i64::from(rtp.since(wire)))
     }
+}
+
+impl Relation {
+    fn push(&mut self, units: i64, nanos: i64, rate: i64) {
+        if self.line.is_some_and(|line| line.at(units).abs_diff(nanos) > STEP) {
+            self.points.clear();
+        }
+        if self
+            .points
+            .back()
+            .is_some_and(|(_, before)| nanos.abs_diff(*before) < MIN_SPACING)
+        {
+            return;
+        }
+        if self.points.len() >= MAX_POINTS {
+            self.points.pop_front();
+        }
+        self.points.push_back((units, nanos));
+        self.fit(rate);
+    }
 
     /// Least squares through the points; through their middle with the nominal rate while they span too little.
     #[expect(clippy::cast_precision_loss, reason = "differences of some minutes")]
-    fn fit(&mut self) {
+    fn fit(&mut self, rate: i64) {
         let (Some(&(units0, nanos0)), Some(&(_, last))) = (self.points.front(), self.points.back()) else {
             return;
         };
@@ -172,13 +188,13 @@ impl MediaClock {
         let relative = || {
             self.points
                 .iter()
-                .map(|(units, nanos)| ((units - units0) as f64, (nanos - nanos0) as f64))
+                .map(|(units, nanos)| (units.saturating_sub(units0) as f64, nanos.saturating_sub(nanos0) as f64))
         };
         let sum = relative().fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
         let middle = (sum.0 / count, sum.1 / count);
-        let nominal = 1e9 / self.rate as f64;
+        let nominal = 1e9 / rate as f64;
         let mut slope = nominal;
-        if last - nanos0 >= MIN_SPAN {
+        if last.saturating_sub(nanos0) >= MIN_SPAN {
             let (over, under) = relative().fold((0.0, 0.0), |(over, under), (units, nanos)| {
                 let x = units - middle.0;
                 (over + x * (nanos - middle.1), under + x * x)

@@ -11,10 +11,31 @@ const STEP: i64 = 2_000_000_000;
 /// So many of them.
 const MAX_STEPS: u8 = 2;
 
+/// Where a reading of the clock comes from. A router moves the clock of the reports to its own and passes capture times on
+/// as they are, so they are two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Sender reports (RFC 3550 §6.4.1).
+    Reports,
+    /// The absolute capture time of packets.
+    Captures,
+}
+
+impl Source {
+    /// The better one first: reports leave when they are made, packets after encoding.
+    pub(super) const ALL: [Self; 2] = [Self::Reports, Self::Captures];
+}
+
 /// The wall clock of one person: all of their tracks have the same.
 #[derive(Debug)]
 pub struct SenderWall {
     origin: Instant,
+    clocks: [Clock; 2],
+}
+
+/// One clock.
+#[derive(Debug, Default)]
+struct Clock {
     base: Option<NtpTime>,
     least: Least,
     steps: u8,
@@ -26,9 +47,7 @@ impl SenderWall {
     pub fn new(origin: Instant) -> Self {
         Self {
             origin,
-            base: None,
-            least: Least::default(),
-            steps: 0,
+            clocks: [Clock::default(), Clock::default()],
         }
     }
 
@@ -40,9 +59,20 @@ impl SenderWall {
 
     /// The clock showed `ntp` not later than something said so that came at `arrival`. Gives `ntp` as nanoseconds on this
     /// clock.
-    pub(super) fn on_sample(&mut self, arrival: Instant, ntp: NtpTime) -> i64 {
-        let at = self.nanos(ntp);
+    pub(super) fn on_sample(&mut self, source: Source, arrival: Instant, ntp: NtpTime) -> i64 {
         let now = since(self.origin, arrival);
+        self.clocks[source as usize].on_sample(now, ntp)
+    }
+
+    /// Nanoseconds since the recording began when this clock shows `nanos`.
+    pub(super) fn place(&self, source: Source, nanos: i64) -> Option<i64> {
+        Some(nanos.saturating_add(self.clocks[source as usize].least.get()?))
+    }
+}
+
+impl Clock {
+    fn on_sample(&mut self, now: i64, ntp: NtpTime) -> i64 {
+        let at = self.nanos(ntp);
         let offset = now.saturating_sub(at);
         let stepped = self
             .least
@@ -55,11 +85,6 @@ impl SenderWall {
         }
         self.least.push(now, offset);
         at
-    }
-
-    /// Nanoseconds since the recording began when this clock shows `nanos`.
-    pub(super) fn place(&self, nanos: i64) -> Option<i64> {
-        Some(nanos.saturating_add(self.least.get()?))
     }
 
     /// Nanoseconds since the first reading.

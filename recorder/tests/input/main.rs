@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use althing_media_core::packet::{Pt, RtpWriter};
 use althing_media_core::{Codec, ExtensionMap, Packet, Ssrc};
-use althing_recorder::input::{Incoming, Input, Output};
+use althing_recorder::input::{Input, Output};
 use althing_recorder::timeline::SenderWall;
 use althing_recorder::{Frame, TrackFormat};
 use bytes::Bytes;
@@ -93,22 +93,13 @@ fn record(codec: Codec, packets: &[Packet]) -> (Vec<TrackFormat>, Vec<Frame>) {
     }
     for (n, packet) in (0_u32..).zip(order) {
         let now = arrival(start, packet, n);
-        let (encoding, packet) = (0, packet.clone());
-        input.handle_packet(
-            now,
-            &mut wall,
-            Incoming {
-                encoding,
-                codec,
-                packet,
-            },
-        );
+        input.handle_packet(now, &mut wall, codec, packet.clone());
         loop {
             match input.poll_output() {
                 Output::Format(format) => formats.push(format),
                 Output::Frame(frame) => frames.push(frame),
                 Output::Timeout(_) => break,
-                Output::WantKeyframe { .. } if n == 0 => {}
+                Output::WantKeyframe if n == 0 => {}
                 output => panic!("{output:?}"),
             }
         }
@@ -172,16 +163,7 @@ fn hostile(codec: Codec, packets: &[Packet]) {
         let (mut begun, mut last) = (false, None);
         for (n, packet) in (0_u32..).zip(damaged) {
             let now = arrival(start, &packet, n);
-            let encoding = 0;
-            input.handle_packet(
-                now,
-                &mut wall,
-                Incoming {
-                    encoding,
-                    codec,
-                    packet,
-                },
-            );
+            input.handle_packet(now, &mut wall, codec, packet);
             loop {
                 match input.poll_output() {
                     Output::Timeout(_) => break,
