@@ -5,5 +5,11 @@
 
 pub mod codec;
 pub mod mix;
+pub mod mixer;
 pub mod playout;
 pub mod select;
+
+pub use mixer::{
+    Audience, ChannelConfig, ChannelId, Encoding, Input, ListenerConfig, ListenerId, MixedPacket, Mixer, MixerConfig,
+    SourceConfig, SourceId, UsageError,
+};

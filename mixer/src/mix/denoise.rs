@@ -57,6 +57,13 @@ impl Denoise {
         }
         self.on = on;
     }
+
+    /// Forgets what is still to come: what follows has nothing to do with what was before.
+    pub fn restart(&mut self) {
+        for channel in &mut self.channels {
+            channel.held.fill(0.0);
+        }
+    }
 }
 
 impl Channel {
