@@ -80,9 +80,12 @@ impl Line {
         }
     }
 
-    /// Takes the peer's feedback.
-    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) {
+    /// Takes the peer's feedback. Whether it is the first word after a silence of a second or more, in which much was sent:
+    /// then nothing has arrived for that long.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> bool {
+        let silent = self.estimator.is_silent();
         self.estimator.on_feedback(now, feedback);
+        silent && !self.estimator.is_silent()
     }
 
     /// Takes the peer's own bound.

@@ -246,6 +246,12 @@ impl Estimator {
             .map(|at| self.epoch + Duration::from_micros(at.unsigned_abs()))
     }
 
+    /// Nothing is heard, although much was sent.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.cut.is_some()
+    }
+
     /// What can be sent, in all.
     #[must_use]
     pub fn target(&self) -> Bitrate {

@@ -114,7 +114,9 @@ fn silence_lets_the_rate_fall_and_the_first_word_raises_it() {
     pair.run(4000 * MS, 1.0, false);
     let silent = pair.estimator.target();
     assert!(silent.0 < before.0 / 4, "{silent:?} of {before:?}");
+    assert!(pair.estimator.is_silent());
     pair.run(100 * MS, 1.0, true);
+    assert!(!pair.estimator.is_silent());
     let pacing = pair.estimator.pacing(pair.now);
     assert!(pacing.probed && pacing.rate.0 > before.0 / 2, "{pacing:?}");
 }

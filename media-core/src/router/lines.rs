@@ -74,10 +74,20 @@ impl Router {
 
     /// A subscriber tells when packets arrived.
     pub(super) fn on_arrivals(&mut self, now: Instant, key: usize, feedback: &TransportCc<'_>) {
-        if let Some(line) = self.endpoints.at_mut(key).and_then(|endpoint| endpoint.line.as_mut()) {
-            line.on_feedback(now, feedback);
-            self.wake(key);
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        let Some(line) = &mut endpoint.line else { return };
+        let revived = line.on_feedback(now, feedback);
+        if revived {
+            // So much is missing that it would ask for a new picture in the end; Chromium takes up to 3 s for it.
+            endpoint
+                .subscriptions
+                .clone()
+                .into_iter()
+                .for_each(|id| self.refresh(now, id));
         }
+        self.wake(key);
     }
 
     /// A subscriber tells how much it can take.

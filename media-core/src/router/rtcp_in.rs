@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::SubscriptionId;
 use crate::endpoint::Endpoint;
 use crate::packet::Ssrc;
+use crate::payload::MediaKind;
 use crate::router::Router;
 use crate::rtcp::{self, Message, ReportBlock};
 use crate::stats::DropReason;
@@ -104,9 +106,19 @@ impl Router {
     }
 
     fn on_keyframe_wish(&mut self, now: Instant, key: usize, ssrc: Ssrc) {
-        let Some(outgoing) = self.outgoing_of(key, ssrc) else {
+        if let Some(id) = self.outgoing_of(key, ssrc).map(|outgoing| outgoing.id) {
+            self.refresh(now, id);
+        }
+    }
+
+    /// Has the picture of a subscription begin anew: whoever receives it has lost the thread.
+    pub(super) fn refresh(&mut self, now: Instant, id: SubscriptionId) {
+        let Some(outgoing) = self.subscriptions.get(id.0) else {
             return;
         };
+        if outgoing.kind != MediaKind::Video {
+            return;
+        }
         let forwarder = &outgoing.forwarder;
         let Some(encoding) = forwarder.waits_for().or_else(|| forwarder.current()) else {
             return;
