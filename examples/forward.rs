@@ -15,7 +15,7 @@ use althing_media_core::{
     EndpointConfig, Event, LocalAddress, MediaKind, NtpTime, Output, Router, RouterConfig, Ssrc, StreamIds,
     SubscriptionId, TrackId,
 };
-use althing_signalling::sdp::{Codecs, Description, Msid, Outgoing, Wish, answer};
+use althing_signalling::sdp::{Codecs, Description, Msid, Outgoing, Reception, Wish, answer};
 
 /// How long the loop waits for media before it looks whether somebody calls by HTTP.
 const LOOK: Duration = Duration::from_millis(5);
@@ -116,7 +116,7 @@ fn join(offer: &str, publish: bool, router: &mut Router, stage: &mut Stage) -> R
     let now = Instant::now();
     let agreement = answer(&Description::parse(offer)?, &Codecs::default(), |_| {
         if publish {
-            return Wish::Receive;
+            return Wish::Receive(Reception::default());
         }
         stage.next_ssrc += 2;
         let (ssrc, rtx) = (Ssrc(stage.next_ssrc), Some(Ssrc(stage.next_ssrc + 1)));

@@ -97,16 +97,13 @@ fn open_door(router: &mut Router, now: Instant, local: SocketAddr) -> Result<Tra
     let config = TrackConfig {
         mid: None,
         kind: MediaKind::Video,
-        codecs: vec![CodecParams {
-            codec: Codec::Vp8,
-            pt: PT,
-            rtx: None,
-        }],
+        codecs: vec![CodecParams::new(Codec::Vp8, PT)],
         extensions: ExtensionMap::new(),
         rids: <_>::default(),
         streams: <_>::default(),
         nack: false,
         transport_cc: false,
+        encrypted: false,
     };
     router.add_track(now, endpoint, &config)
 }

@@ -141,16 +141,13 @@ fn vp8_track() -> TrackConfig {
     TrackConfig {
         mid: None,
         kind: MediaKind::Video,
-        codecs: vec![CodecParams {
-            codec: Codec::Vp8,
-            pt: PT,
-            rtx: None,
-        }],
+        codecs: vec![CodecParams::new(Codec::Vp8, PT)],
         extensions: ExtensionMap::new(),
         rids: <_>::default(),
         streams: <_>::default(),
         nack: false,
         transport_cc: false,
+        encrypted: false,
     }
 }
 

@@ -46,11 +46,7 @@ impl FanOut {
         let publisher = router
             .add_endpoint(now, EndpointConfig::Plain(publisher))
             .expect("room");
-        let vp8 = vec![CodecParams {
-            codec: Codec::Vp8,
-            pt: Pt::new(96),
-            rtx: None,
-        }];
+        let vp8 = vec![CodecParams::new(Codec::Vp8, Pt::new(96))];
         let track = TrackConfig {
             mid: None,
             kind: MediaKind::Video,
@@ -60,6 +56,7 @@ impl FanOut {
             streams: Default::default(),
             nack: true,
             transport_cc: false,
+            encrypted: false,
         };
         let track = router.add_track(now, publisher, &track).expect("room");
         for n in 0..subscribers {

@@ -72,6 +72,21 @@ pub struct CodecParams {
     pub pt: Pt,
     /// The payload type of its retransmissions (RFC 4588), if negotiated.
     pub rtx: Option<Pt>,
+    /// The payload type under which it comes with redundancy (RFC 2198), if negotiated: Opus only.
+    pub red: Option<Pt>,
+}
+
+impl CodecParams {
+    /// A codec under its payload type, without retransmissions and redundancy.
+    #[must_use]
+    pub const fn new(codec: Codec, pt: Pt) -> Self {
+        Self {
+            codec,
+            pt,
+            rtx: None,
+            red: None,
+        }
+    }
 }
 
 /// The SSRC of a stream and of its retransmissions.
@@ -102,6 +117,8 @@ pub struct TrackConfig {
     pub nack: bool,
     /// Send transport-wide congestion control feedback.
     pub transport_cc: bool,
+    /// Its payloads are encrypted from end to end: they are never put together in other packets (RFC 2198).
+    pub encrypted: bool,
 }
 
 /// The best layers that a subscription may carry.

@@ -13,6 +13,7 @@ use crate::estimate::Line;
 use crate::packet::Ssrc;
 use crate::receive::arrival::Arrivals;
 use crate::send::Queue;
+use crate::send::redundancy::Demand;
 use crate::stats::Drops;
 use crate::time::NtpTime;
 use crate::transport::{Protocol, Transport};
@@ -63,6 +64,8 @@ pub struct Endpoint {
     pub arrivals: Arrivals,
     /// What its line carries, once it takes a stream with transport-wide numbers.
     pub line: Option<Box<Line>>,
+    /// How much redundancy its losses call for.
+    pub redundancy: Demand,
     /// What waits to be sent to it.
     pub queue: Queue,
     /// What it sent in vain.
@@ -115,6 +118,7 @@ impl Endpoint {
             routes: SmallVec::new(),
             arrivals: Arrivals::new(now),
             line: None,
+            redundancy: Demand::default(),
             queue: Queue::default(),
             drops: Drops::default(),
             bytes: (0, 0),

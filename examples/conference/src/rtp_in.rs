@@ -99,16 +99,13 @@ impl Stream {
         let track = TrackConfig {
             mid: None,
             kind: self.codec.kind(),
-            codecs: vec![CodecParams {
-                codec: self.codec,
-                pt: Pt::new(self.pt),
-                rtx: None,
-            }],
+            codecs: vec![CodecParams::new(self.codec, Pt::new(self.pt))],
             extensions: ExtensionMap::new(),
             rids: Default::default(),
             streams: Default::default(),
             nack: false,
             transport_cc: false,
+            encrypted: false,
         };
         // Decoders that do this profile do what ffmpeg makes by default as well; no SDP says more.
         let h264 = (self.codec == Codec::H264).then_some(H264Profile::ConstrainedBaseline);

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Estimator, Limits, OVERHEAD};
+use super::{Estimator, Heard, Limits, OVERHEAD};
 use crate::rtcp::{Bitrate, TransportCc};
 use crate::send::Pacer;
 
@@ -80,12 +80,9 @@ impl Line {
         }
     }
 
-    /// Takes the peer's feedback. Whether it is the first word after a silence of a second or more, in which much was sent:
-    /// then nothing has arrived for that long.
-    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> bool {
-        let silent = self.estimator.is_silent();
-        self.estimator.on_feedback(now, feedback);
-        silent && !self.estimator.is_silent()
+    /// Takes the peer's feedback.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> Heard {
+        self.estimator.on_feedback(now, feedback)
     }
 
     /// Takes the peer's own bound.

@@ -98,6 +98,17 @@ impl Default for Limits {
     }
 }
 
+/// What a feedback message has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Packets that have arrived.
+    pub arrived: usize,
+    /// Packets that are now known to be lost; negative when more have turned up after all.
+    pub lost: i64,
+    /// It is the first word after a silence of a second or more, in which much was sent: nothing has arrived for that long.
+    pub revived: bool,
+}
+
 /// How to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pacing {
@@ -180,7 +191,7 @@ impl Estimator {
 
     /// Takes what the peer has received. Costs some ten ns per packet, and tens of µs five times a second while there is
     /// loss.
-    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) {
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> Heard {
         let at = self.micros(now);
         let mut arrivals = std::mem::take(&mut self.arrivals);
         arrivals.clear();
@@ -205,6 +216,11 @@ impl Estimator {
         }
         let bytes = arrivals.iter().map(|packet| u64::from(packet.size)).sum();
         let fresh = self.losses.on_feedback(at, bytes, arrivals.len() as u64, told.lost);
+        let heard = Heard {
+            arrived: arrivals.len(),
+            lost: told.lost,
+            revived: self.is_silent(),
+        };
         self.arrivals = arrivals;
         self.heard_again();
         self.decide(at, signal.unwrap_or_else(|| self.trend.signal()), fresh);
@@ -213,6 +229,7 @@ impl Estimator {
         }
         self.keep_bounds();
         self.look_further(at);
+        heard
     }
 
     /// The receiver can take no more than this.

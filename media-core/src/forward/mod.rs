@@ -303,6 +303,12 @@ impl Forwarder {
         self.timeline.note(now, timestamp);
     }
 
+    /// The number that the packet `source` of the current encoding went out with, if it did, and not long ago.
+    #[must_use]
+    pub fn sent(&self, source: SeqNo) -> Option<SeqNo> {
+        self.epoch.as_ref()?.numbers.sent(source.0).map(SeqNo)
+    }
+
     /// Decides about one packet of the current epoch; `None` when it is not to be sent.
     #[inline]
     pub fn forward(&mut self, now: Instant, meta: &Meta) -> Option<Rewrite> {

@@ -25,7 +25,7 @@ mod wire;
 
 pub use data::data;
 pub use numbers::{forward, history};
-pub use payload::{av1, dependency_descriptor, h264, opus, vp8, vp9};
+pub use payload::{av1, dependency_descriptor, h264, opus, red, vp8, vp9};
 pub use router::{datagram, handshake, plain};
 pub use transport::{attribute, client_hello, srtp, stun};
 pub use wire::{extension, rtcp, rtp, transport_cc};
@@ -34,7 +34,7 @@ pub use wire::{extension, rtcp, rtp, transport_cc};
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Body); 20] = [
+pub const TARGETS: [(&str, Body); 21] = [
     ("attribute", attribute),
     ("client_hello", client_hello),
     ("data", data),
@@ -47,6 +47,7 @@ pub const TARGETS: [(&str, Body); 20] = [
     ("payload_dd", dependency_descriptor),
     ("payload_h264", h264),
     ("payload_opus", opus),
+    ("payload_red", red),
     ("payload_vp8", vp8),
     ("payload_vp9", vp9),
     ("plain", plain),

@@ -1,9 +1,12 @@
 //! Payload formats: any bytes, and patches that change the numbers and nothing else.
 
 use super::choices::Choices;
+use crate::packet::{Layout, Pt, RtpView, RtpWriter, Ssrc};
 use crate::payload::dependency_descriptor::{self as dd, DependencyState};
 use crate::payload::picture_id::MAX_PREFIX;
+use crate::payload::red::{self, Red};
 use crate::payload::{Codec, Info, Patch, peek, peek_with_descriptor};
+use crate::receive::red::Recovered;
 
 /// Looks at `data` as a payload of `codec`, and writes other numbers into it.
 fn payload(codec: Codec, data: &[u8]) -> Info {
@@ -64,6 +67,41 @@ pub fn av1(data: &[u8]) {
 pub fn opus(data: &[u8]) {
     payload(Codec::Opus, data);
     let _ = (crate::payload::opus::duration(data), crate::payload::opus::is_dtx(data));
+}
+
+/// Redundant audio (RFC 2198): blocks lie in the payload one after another, and what they bring back are whole packets
+/// before this one.
+pub fn red(data: &[u8]) {
+    let Some(parts) = Red::parse(data) else { return };
+    let length: usize = parts.redundant.iter().map(|block| block.payload.len()).sum();
+    assert_eq!(parts.primary, parts.redundant.len() * red::HEADER + 1 + length);
+    assert!(parts.primary <= data.len());
+    for block in &parts.redundant {
+        let again = red::header(block.pt, block.offset, block.payload.len()).expect("it had a place");
+        assert!(data.windows(again.len()).any(|window| window == again));
+    }
+    let mut buffer = vec![0; data.len() + 64];
+    let mut writer = RtpWriter::new(&mut buffer, Pt::new(63), true, 3, 1000, Ssrc(1));
+    writer.extension(1, &[5]);
+    writer.payload(data);
+    let (_, len) = writer.finish().expect("there is room");
+    let packet = &mut buffer[..len];
+    let layout = Layout::parse(packet).expect("it was just written");
+    let mut recovered = Recovered::default();
+    let primary = recovered
+        .unwrap(packet, layout, parts.pt, |_| true)
+        .expect("it is the payload type");
+    let view = RtpView::parse(&packet[primary..]).expect("whole");
+    assert_eq!(
+        (view.pt(), view.seq(), view.payload()),
+        (parts.pt, 3, &data[parts.primary..])
+    );
+    let mut after = view.seq();
+    for packet in recovered.packets().collect::<Vec<_>>().into_iter().rev() {
+        let lost = RtpView::parse(packet).expect("whole");
+        assert_eq!((lost.pt(), lost.seq()), (parts.pt, after.wrapping_sub(1)));
+        after = lost.seq();
+    }
 }
 
 /// A series of descriptors of one stream, each with its length in front.

@@ -12,6 +12,7 @@
 //! | [`av1`] | AV1 RTP specification: aggregation header |
 //! | [`dependency_descriptor`] | AV1 RTP specification, appendix A: the same and more, from a header extension |
 //! | [`opus`] | RFC 6716: duration, DTX |
+//! | [`red`] | RFC 2198: packets of sound within one |
 //! | [`picture_id`] | the running numbers of VP8 and VP9, and how to replace them |
 //!
 //! # End-to-end encrypted payloads
@@ -25,6 +26,7 @@ pub mod dependency_descriptor;
 pub mod h264;
 pub mod opus;
 pub mod picture_id;
+pub mod red;
 pub mod vp8;
 pub mod vp9;
 

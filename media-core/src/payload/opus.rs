@@ -2,7 +2,7 @@
 //!
 //! Each packet stands alone, so there is nothing to route by; the duration and the DTX mark serve mixers, recorders and
 //! statistics. An end-to-end encrypting sender leaves the first byte in clear: enough for all but frame count code 3.
-//! Not here: redundant audio (RFC 2198), self-delimited framing (RFC 6716 appendix B).
+//! Not here: redundant audio ([`super::red`]), self-delimited framing (RFC 6716 appendix B).
 
 /// The longest packet, in units of 48 kHz: 120 ms (RFC 6716 §3.2.5).
 pub const MAX_DURATION: u32 = 5_760;

@@ -14,6 +14,7 @@
 //! | [`arrival`] | transport-wide arrival times |
 //! | [`keyframe`] | keyframe requests: merged, throttled, repeated |
 //! | [`rtx`] | retransmissions unwrapped in place |
+//! | [`red`] | redundant audio taken apart: what was lost comes back |
 
 pub mod arrival;
 pub mod history;
@@ -21,6 +22,7 @@ pub mod keyframe;
 pub mod level;
 pub mod loss;
 pub mod meter;
+pub mod red;
 pub mod report;
 pub mod rtx;
 pub mod stream;

@@ -7,7 +7,7 @@ use crate::packet::{Extension, ExtensionMap, Packet, SeqExtender, SeqNo, Ssrc};
 use crate::payload::{self, Codec, DependencyState, MediaKind};
 use crate::receive::history::{self, History, Received};
 use crate::receive::keyframe::KeyframeRequest;
-use crate::receive::loss::{Arrival, LossDetector};
+use crate::receive::loss::{self, Arrival, LossDetector};
 use crate::receive::meter::Meter;
 use crate::receive::report::Reception;
 use crate::time::RtpTime;
@@ -16,6 +16,16 @@ use crate::time::RtpTime;
 const STALL: (Duration, Duration) = (Duration::from_millis(350), Duration::from_secs(3));
 /// The interval that is assumed before one was measured.
 const INITIAL_INTERVAL: Duration = Duration::from_millis(66);
+
+/// How a packet has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// As it was sent, or sent again.
+    Sent,
+    /// Inside a later one (RFC 2198): its arrival says nothing about the network.
+    Redundancy,
+}
 
 /// One encoded stream.
 #[derive(Debug)]
@@ -60,7 +70,10 @@ impl Stream {
             rtx: None,
             clock_rate,
             extender: SeqExtender::default(),
-            loss: LossDetector::new(nack),
+            loss: LossDetector::new(nack.then_some(match kind {
+                MediaKind::Audio => loss::SOUND,
+                MediaKind::Video => loss::PICTURES,
+            })),
             reception: Reception::new(clock_rate),
             meter: Meter::default(),
             history: History::new(capacity),
@@ -114,13 +127,19 @@ impl Stream {
         self.last_frame = None;
     }
 
-    /// Takes a packet of this stream; `None` for a duplicate.
+    /// Whether the packet that has the number `wire`, near the last ones, has not come and would still be taken.
+    #[must_use]
+    pub fn lacks(&self, wire: u16) -> bool {
+        self.loss.lacks(self.extender.peek(wire))
+    }
+
+    /// Takes a packet of this stream, or one that came inside another; `None` for a duplicate.
     pub fn on_packet(
         &mut self,
         now: Instant,
         packet: Packet,
         (codec, extensions): (Codec, &ExtensionMap),
-        encoding: u8,
+        (encoding, origin): (u8, Origin),
     ) -> Option<Meta> {
         let view = packet.view();
         let seq = self.extender.extend(view.seq());
@@ -129,7 +148,7 @@ impl Stream {
             return None;
         }
         let timestamp = RtpTime(view.timestamp());
-        let in_order = matches!(arrival, Arrival::New { .. });
+        let in_order = matches!(arrival, Arrival::New { .. }) && origin == Origin::Sent;
         self.reception
             .on_packet(now, seq, timestamp, view.payload().len(), in_order);
         self.meter.on_packet(now, view.payload().len());

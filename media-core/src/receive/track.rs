@@ -22,6 +22,8 @@ pub enum PtUse {
     Media(Codec),
     /// Retransmissions of media with this payload type.
     Rtx(Pt),
+    /// Media with this payload type, and redundancy.
+    Red(Pt),
 }
 
 /// One track.
@@ -47,6 +49,8 @@ pub struct Track {
     pub muted: bool,
     /// The publisher wants transport-wide feedback.
     pub transport_cc: bool,
+    /// Nobody but its listeners can read its payloads.
+    pub encrypted: bool,
     /// How loud it was since somebody asked.
     pub loudness: Loudness,
     live: LayerSet,
@@ -63,6 +67,9 @@ impl Track {
             uses[usize::from(params.pt.value())] = PtUse::Media(params.codec);
             if let Some(rtx) = params.rtx {
                 uses[usize::from(rtx.value())] = PtUse::Rtx(params.pt);
+            }
+            if let Some(red) = params.red {
+                uses[usize::from(red.value())] = PtUse::Red(params.pt);
             }
         }
         let clock_rate = config.codecs.first().map_or(90_000, |params| params.codec.clock_rate());
@@ -88,6 +95,7 @@ impl Track {
             subscribers: Vec::new(),
             muted: false,
             transport_cc: config.transport_cc,
+            encrypted: config.encrypted,
             loudness: Loudness::default(),
             live: LayerSet::default(),
             started: false,

@@ -8,7 +8,7 @@ use crate::forward::{Interest, Meta};
 use crate::packet::extension::AudioLevel;
 use crate::packet::{Extension, Kind, Layout, Packet, Pt, RtpView};
 use crate::payload::{Codec, MediaKind};
-use crate::receive::stream::Stream;
+use crate::receive::stream::{Origin, Stream};
 use crate::receive::{PtUse, Track, rtx};
 use crate::router::Router;
 use crate::router::tables::Table;
@@ -128,39 +128,67 @@ impl Router {
             endpoint.arrivals.on_packet(now, u16::from_be_bytes([high, low]));
         }
         endpoint.stirred |= !connected || endpoint.arrivals.next_timeout().is_some();
-        let (codec, unwrapped) = match track.pt_use(pt) {
-            PtUse::Media(codec) => (codec, None),
-            PtUse::Rtx(original) => (
-                track.codec_of(original).ok_or(DropReason::UnknownStream)?,
-                Some(original),
-            ),
+        let media = match track.pt_use(pt) {
+            PtUse::Media(_) => pt,
+            PtUse::Rtx(original) | PtUse::Red(original) => original,
             PtUse::Unknown => return Err(DropReason::UnknownStream),
         };
-        let packet = match unwrapped {
-            None => Packet::new(self.pool.commit(len), layout),
-            Some(original) => {
-                let ssrc = track.streams.get(stream.encoding).and_then(|stream| stream.ssrc());
-                let ssrc = ssrc.ok_or(DropReason::UnknownStream)?;
-                if rtx::unwrap(&mut space[..len], &layout, original, ssrc).is_none() {
+        let codec = track.codec_of(media).ok_or(DropReason::UnknownStream)?;
+        let incoming = track.streams.get(stream.encoding).ok_or(DropReason::UnknownStream)?;
+        let packet = match track.pt_use(pt) {
+            PtUse::Rtx(_) => {
+                let ssrc = incoming.ssrc().ok_or(DropReason::UnknownStream)?;
+                if rtx::unwrap(&mut space[..len], &layout, media, ssrc).is_none() {
                     self.mark(key);
                     return Ok(());
                 }
                 Packet::parse(self.pool.commit(len).slice(rtx::OSN..))
             }
+            PtUse::Red(_) => {
+                let lacks = |seq| incoming.lacks(seq);
+                let primary = self.recovered.unwrap(&mut space[..len], layout, media, lacks);
+                let primary = primary.ok_or(DropReason::Malformed)?;
+                Packet::parse(self.pool.commit(len).slice(primary..))
+            }
+            _ => Packet::new(self.pool.commit(len), layout),
         };
         let packet = packet.map_err(|_| DropReason::Malformed)?;
+        if !self.recovered.is_empty() {
+            self.on_recovered(now, stream, codec);
+        }
         if !replaced {
-            return self.on_media(now, stream, codec, packet);
+            return self.on_media(now, stream, codec, (packet, Origin::Sent));
         }
         self.on_streams_changed(stream, u8::try_from(stream.encoding).ok());
-        let result = self.on_media(now, stream, codec, packet);
+        let result = self.on_media(now, stream, codec, (packet, Origin::Sent));
         self.want_keyframes(now, stream);
         result
     }
 
+    /// Packets that were lost have come inside another one: they go before it.
+    #[cold]
+    fn on_recovered(&mut self, now: Instant, stream: StreamRef, codec: Codec) {
+        let recovered = std::mem::take(&mut self.recovered);
+        for bytes in recovered.packets() {
+            self.pool.space(bytes.len()).copy_from_slice(bytes);
+            if let Ok(packet) = Packet::parse(self.pool.commit(bytes.len())) {
+                // One that cannot be used is missed by nobody: it was lost.
+                let _ = self.on_media(now, stream, codec, (packet, Origin::Redundancy));
+            }
+        }
+        self.recovered = recovered;
+        self.recovered.clear();
+    }
+
     /// A packet in the clear, of a known stream.
     #[inline]
-    fn on_media(&mut self, now: Instant, stream: StreamRef, codec: Codec, packet: Packet) -> Result<(), DropReason> {
+    fn on_media(
+        &mut self,
+        now: Instant,
+        stream: StreamRef,
+        codec: Codec,
+        (packet, origin): (Packet, Origin),
+    ) -> Result<(), DropReason> {
         let track = self.tracks.get_mut(stream.track.0).ok_or(DropReason::UnknownStream)?;
         let key = track.endpoint;
         let encoding = u8::try_from(stream.encoding).map_err(|_| DropReason::UnknownStream)?;
@@ -175,7 +203,7 @@ impl Router {
             .get_mut(stream.encoding)
             .ok_or(DropReason::UnknownStream)?;
         let meta = incoming
-            .on_packet(now, packet, (codec, &track.extensions), encoding)
+            .on_packet(now, packet, (codec, &track.extensions), (encoding, origin))
             .ok_or(DropReason::Stale)?;
         if incoming.loss.missing() > 0
             && let Some(endpoint) = self.endpoints.at_mut(key)
@@ -245,7 +273,7 @@ impl Router {
             };
             let starts = match outgoing.forwarder.interest(meta) {
                 Interest::None => continue,
-                _ if !endpoint.transport.is_connected() || outgoing.pts(codec).is_none() => continue,
+                _ if !endpoint.transport.is_connected() || outgoing.params(codec).is_none() => continue,
                 interest => interest == Interest::Starts,
             };
             let behind = if starts { behind(track, meta) } else { 0 };

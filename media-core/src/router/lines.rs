@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::config::SubscriptionId;
 use crate::event::Transmit;
 use crate::packet::Kind;
+use crate::payload::MediaKind;
 use crate::router::Router;
 use crate::rtcp::{Bitrate, TransportCc};
 use crate::send::Note;
@@ -61,7 +62,7 @@ impl Router {
         let outgoing = self.subscriptions.get_mut(id.0)?;
         let endpoint = self.endpoints.at_mut(key)?;
         let seq = endpoint.transport_seq;
-        let written = datagram::write_padding(outgoing, pt, Transmission::new(now, self.epoch, seq), buf)?;
+        let written = datagram::write_padding(outgoing, pt, Transmission::new(now, self.epoch, seq, outgoing), buf)?;
         let len = endpoint
             .transport
             .seal_rtp(buf, written.header, written.len, written.seq)?;
@@ -78,8 +79,9 @@ impl Router {
             return;
         };
         let Some(line) = &mut endpoint.line else { return };
-        let revived = line.on_feedback(now, feedback);
-        if revived {
+        let heard = line.on_feedback(now, feedback);
+        endpoint.redundancy.on_arrivals(now, heard.arrived, heard.lost);
+        if heard.revived {
             // So much is missing that it would ask for a new picture in the end; Chromium takes up to 3 s for it.
             endpoint
                 .subscriptions
@@ -106,9 +108,19 @@ impl Router {
             let stream = track.streams.get(usize::from(outgoing.forwarder.wanted()?))?;
             stream.meter.rate(now)
         };
-        let wanted = endpoint.subscriptions.iter().filter_map(rate).map(|rate| rate.0).sum();
-        if let Some(line) = self.endpoints.at_mut(key).and_then(|endpoint| endpoint.line.as_mut()) {
-            line.set_wanted(Bitrate(wanted));
+        let (mut wanted, mut sound) = (Bitrate(0), Bitrate(0));
+        for id in &endpoint.subscriptions {
+            let Some(rate) = rate(id) else { continue };
+            wanted.0 += rate.0;
+            let kind = self.subscriptions.get(id.0).map(|outgoing| outgoing.kind);
+            sound.0 += if kind == Some(MediaKind::Audio) { rate.0 } else { 0 };
+        }
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        if let Some(line) = &mut endpoint.line {
+            line.set_wanted(wanted);
+            endpoint.redundancy.set_line(sound, line.estimate());
         }
     }
 }

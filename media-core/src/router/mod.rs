@@ -35,6 +35,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Delivery, Event, Output, RemoteChange, Transmit};
 use crate::packet::Pool;
 use crate::receive::Track;
+use crate::receive::red::Recovered;
 use crate::send::Outgoing;
 use crate::stats::Drops;
 use crate::time::WallClock;
@@ -70,6 +71,8 @@ pub struct Router {
     drops: Drops,
     /// Used and kept by `feedback`, so that it does not allocate each time.
     lost: Vec<u16>,
+    /// Packets that were lost, from the redundancy of the one that is being taken.
+    recovered: Recovered,
 }
 
 impl Router {
@@ -94,6 +97,7 @@ impl Router {
             remotes: VecDeque::new(),
             drops: Drops::default(),
             lost: Vec::new(),
+            recovered: Recovered::default(),
             config,
         }
     }

@@ -6,9 +6,11 @@ use crate::endpoint::Leaving;
 use crate::event::{Event, Transmit};
 use crate::packet::{Extension, Kind, Ssrc};
 use crate::router::Router;
+use crate::router::rtcp_in::INITIAL_RTT;
 use crate::rtcp;
-use crate::send::datagram::{self, Transmission};
+use crate::send::datagram::{self, Content, Transmission};
 use crate::send::note::{Form, Note};
+use crate::send::redundancy::Redundancy;
 use crate::stats::DropReason;
 
 impl Router {
@@ -45,13 +47,42 @@ impl Router {
     fn write_note(&mut self, now: Instant, key: usize, note: &Note, buf: &mut [u8]) -> Option<Transmit> {
         let outgoing = self.subscriptions.get_mut(note.subscription.0)?;
         let endpoint = self.endpoints.at_mut(key)?;
-        let transmission = Transmission::new(now, self.epoch, endpoint.transport_seq);
+        let repeat = match &outgoing.repeats {
+            Some(repeats) if note.form == Form::Rtx => {
+                let rtt = outgoing.report.rtt().unwrap_or(INITIAL_RTT);
+                Some(repeats.get(note.seq, (now, self.epoch), rtt)?)
+            }
+            _ => None,
+        };
+        let (transmission, depth) = match repeat {
+            Some(repeat) => (repeat.transmission, repeat.depth),
+            None => (
+                Transmission::new(now, self.epoch, endpoint.transport_seq, outgoing),
+                endpoint.redundancy.depth(),
+            ),
+        };
         let track = self.tracks.get(note.track.0);
         let stream = track.and_then(|track| track.streams.get(usize::from(note.encoding)));
-        let written = match track.zip(stream.and_then(|stream| stream.history.get(note.source))) {
-            Some((track, received)) => {
-                let pts = outgoing.pts(track.codec_of(received.packet.view().pt())?)?;
-                datagram::write(note, received, outgoing, pts, transmission, buf)
+        let mut along = 0;
+        let written = match track
+            .zip(stream)
+            .zip(stream.and_then(|stream| stream.history.get(note.source)))
+        {
+            Some(((track, stream), received)) => {
+                let params = *outgoing.params(track.codec_of(received.packet.view().pt())?)?;
+                let depth = if params.red.is_some() && !track.encrypted {
+                    depth
+                } else {
+                    0
+                };
+                let redundancy = Redundancy::of(note, received, (outgoing, stream), depth);
+                along = redundancy.depth();
+                let content = Content {
+                    received,
+                    params,
+                    redundancy,
+                };
+                datagram::write(note, &content, outgoing, transmission, buf)
             }
             None if note.form == Form::Rtx => return None,
             None => datagram::write_filler(note, outgoing.any_pt()?, outgoing, transmission, buf),
@@ -60,11 +91,18 @@ impl Router {
             endpoint.drops.count(DropReason::TooLong);
             return None;
         };
+        let plain = buf.get(..written.len)?;
+        match (&mut outgoing.repeats, repeat) {
+            (_, Some(repeat)) if !repeat.is_of(plain) => return None,
+            (Some(repeats), None) => repeats.insert(note.seq, plain, transmission, along),
+            _ => {}
+        }
         let route = endpoint.transport.route(Kind::Rtp)?;
         let len = endpoint
             .transport
             .seal_rtp(buf, written.header, written.len, written.seq)?;
-        let numbered = outgoing.extensions.id(Extension::TransportCc).is_some();
+        // What is sent again to the last bit has the number that it had.
+        let numbered = repeat.is_none() && outgoing.extensions.id(Extension::TransportCc).is_some();
         if let Some(line) = &mut endpoint.line {
             line.on_sent(now, numbered.then_some(endpoint.transport_seq), len);
         }

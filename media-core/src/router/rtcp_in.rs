@@ -15,7 +15,7 @@ use crate::transport::Route;
 /// Retransmissions that one datagram may ask for.
 const MAX_REPAIRS: usize = 256;
 /// Round trip assumed for a receiver that has not reported yet.
-const INITIAL_RTT: Duration = Duration::from_millis(50);
+pub(super) const INITIAL_RTT: Duration = Duration::from_millis(50);
 
 impl Router {
     pub(super) fn input_rtcp(
@@ -77,6 +77,11 @@ impl Router {
             && outgoing.stream.ssrc == block.ssrc
         {
             outgoing.report.on_report(now, block);
+            if outgoing.kind == MediaKind::Audio
+                && let Some(endpoint) = self.endpoints.at_mut(key)
+            {
+                endpoint.redundancy.on_report(now, block.fraction_lost);
+            }
         }
     }
 
@@ -90,15 +95,19 @@ impl Router {
         let Some(outgoing) = self.subscriptions.get_mut(id.0) else {
             return;
         };
-        // Without a retransmission stream the packet would go out again under its own number: with SRTP that is a
-        // second message under one nonce (RFC 7714 §8.4), unless it is the same to the last bit, which nobody promises.
-        if outgoing.stream.rtx.is_none() && endpoint.transport.profile().is_some() {
+        // Without a retransmission stream the packet goes out again under its own number: with SRTP it must be the same to
+        // the last bit, or it would be a second message under one nonce (RFC 7714 §8.4).
+        let exact = outgoing.repeats.is_some();
+        if outgoing.stream.rtx.is_none() && !exact && endpoint.transport.profile().is_some() {
             return;
         }
         let rtt = outgoing.report.rtt().unwrap_or(INITIAL_RTT);
         for wire in lost.take(MAX_REPAIRS.saturating_sub(*repairs)) {
             *repairs += 1;
             if let Some(note) = outgoing.log.request(now, *id, wire, rtt) {
+                if outgoing.kind == MediaKind::Audio {
+                    endpoint.redundancy.on_request(now);
+                }
                 endpoint.queue.push(note, outgoing.kind);
             }
         }

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::CodecParams;
 use crate::packet::view::ExtensionForm;
 use crate::packet::{Extension, Pt, RtpView, RtpWriter, SeqNo};
 use crate::payload::picture_id::MAX_PREFIX;
 use crate::receive::history::Received;
 use crate::send::note::{Form, Note};
 use crate::send::outgoing::Outgoing;
+use crate::send::redundancy::Redundancy;
 
 /// An RTP packet in a buffer, not yet sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +31,19 @@ pub struct Transmission {
     pub at: Duration,
     /// The next transport-wide sequence number.
     pub transport_seq: u16,
+    /// The media section is named: until the receiver has reported on the SSRC, it may not know which one it belongs to
+    /// (RFC 8843 §9.2).
+    pub named: bool,
 }
 
 impl Transmission {
     /// A transmission at `now`, in the time since `epoch`.
     #[must_use]
-    pub fn new(now: Instant, epoch: Instant, transport_seq: u16) -> Self {
+    pub fn new(now: Instant, epoch: Instant, transport_seq: u16, outgoing: &Outgoing) -> Self {
         Self {
             at: now.saturating_duration_since(epoch),
             transport_seq,
+            named: !outgoing.report.is_acknowledged(),
         }
     }
 
@@ -50,23 +56,35 @@ impl Transmission {
     }
 }
 
+/// What goes into a packet.
+#[derive(Debug)]
+pub struct Content<'a> {
+    /// The received packet.
+    pub received: &'a Received,
+    /// The subscriber's payload types for its codec.
+    pub params: CodecParams,
+    /// Packets before it that go along, if there are any.
+    pub redundancy: Redundancy<'a>,
+}
+
 /// Writes the packet of `note` into `buf`. `None` when it does not fit.
 ///
 /// Copies the payload once; allocates nothing.
 #[inline]
 pub fn write(
     note: &Note,
-    received: &Received,
+    content: &Content<'_>,
     outgoing: &Outgoing,
-    pts: (Pt, Option<Pt>),
     transmission: Transmission,
     buf: &mut [u8],
 ) -> Option<Written> {
+    let (received, params) = (content.received, content.params);
     let view = received.packet.view();
     let original = note.seq.wire();
-    let (pt, ssrc, seq, rtx) = match (note.form, pts.1, outgoing.stream.rtx) {
+    let redundancy = params.red.filter(|_| !content.redundancy.is_empty());
+    let (pt, ssrc, seq, rtx) = match (note.form, params.rtx, outgoing.stream.rtx) {
         (Form::Rtx, Some(pt), Some(ssrc)) => (pt, ssrc, outgoing.rtx_seq, true),
-        _ => (pts.0, outgoing.stream.ssrc, note.seq, false),
+        _ => (redundancy.unwrap_or(params.pt), outgoing.stream.ssrc, note.seq, false),
     };
     let filler = note.form == Form::Filler;
     let marker = (view.marker() || note.ends) && !filler;
@@ -81,6 +99,9 @@ pub fn write(
     } else {
         if rtx {
             writer.payload(&original.to_be_bytes());
+        }
+        if redundancy.is_some() {
+            content.redundancy.write(params.pt, &view, &mut writer)?;
         }
         write_payload(&mut writer, note, received, &view);
     }
@@ -167,11 +188,9 @@ fn write_extensions(
 /// What the publisher's packet has no part in.
 #[inline]
 fn write_own_extensions(writer: &mut RtpWriter<'_>, outgoing: &Outgoing, transmission: Transmission) {
-    if !outgoing.report.is_acknowledged()
+    if transmission.named
         && let (Some(mid), Some(id)) = (outgoing.mid, outgoing.extensions.id(Extension::Mid))
     {
-        // Until the receiver has reported on the SSRC, it may not know which media section it belongs to (RFC 8843
-        // §9.2).
         writer.extension(id, mid.0.as_bytes());
     }
     if let Some(id) = outgoing.extensions.id(Extension::TransportCc) {

@@ -9,6 +9,8 @@
 //! | [`outgoing`] | one outgoing stream: ids, forwarder, log |
 //! | [`note`] | which packet under which numbers |
 //! | [`log`] | what was sent under which number, for retransmission |
+//! | [`redundancy`] | sound that goes along with later sound: when, how much, which |
+//! | [`repeat`] | sound that is sent again without a retransmission stream |
 //! | [`queue`] | notes that wait for their turn |
 //! | [`pacer`] | when the next datagram may go |
 //! | [`report`] | sender reports with the publisher's clock |
@@ -20,6 +22,8 @@ pub mod note;
 pub mod outgoing;
 pub mod pacer;
 pub mod queue;
+pub mod redundancy;
+pub mod repeat;
 pub mod report;
 
 pub use note::Note;

@@ -2,11 +2,12 @@
 
 use smallvec::SmallVec;
 
-use crate::config::{StreamIds, SubscriptionConfig, SubscriptionId, TrackId};
+use crate::config::{CodecParams, StreamIds, SubscriptionConfig, SubscriptionId, TrackId};
 use crate::forward::Forwarder;
 use crate::packet::{Extension, ExtensionMap, Mid, Pt, SeqNo};
 use crate::payload::{Codec, MediaKind};
 use crate::send::log::{self, SentLog};
+use crate::send::repeat::Repeats;
 use crate::send::report::SendReport;
 
 /// One subscription of an endpoint.
@@ -26,7 +27,7 @@ pub struct Outgoing {
     pub cname: String,
     /// The ids that the subscriber negotiated.
     pub extensions: ExtensionMap,
-    codecs: SmallVec<[(Codec, Pt, Option<Pt>); 4]>,
+    codecs: SmallVec<[CodecParams; 4]>,
     /// Where it comes from.
     pub source: Option<TrackId>,
     /// From the source's extension ids to the subscriber's, for what is passed on.
@@ -35,6 +36,8 @@ pub struct Outgoing {
     pub forwarder: Forwarder,
     /// What was sent.
     pub log: SentLog,
+    /// How sound was written that may be asked for again without a retransmission stream.
+    pub(crate) repeats: Option<Repeats>,
     /// Counters and round trip.
     pub report: SendReport,
     /// Number of the next retransmission.
@@ -61,11 +64,8 @@ impl Outgoing {
             stream,
             cname: config.cname,
             extensions: config.extensions,
-            codecs: config
-                .codecs
-                .iter()
-                .map(|params| (params.codec, params.pt, params.rtx))
-                .collect(),
+            repeats: Repeats::for_stream(config.kind, config.nack && stream.rtx.is_none()),
+            codecs: config.codecs.into_iter().collect(),
             source: None,
             passed: SmallVec::new(),
             forwarder: Forwarder::new(config.kind, stream.ssrc, config.layers),
@@ -90,27 +90,24 @@ impl Outgoing {
         self.told_layer = None;
     }
 
-    /// The subscriber's payload types for `codec`: media, retransmission. `None` when it cannot decode it.
+    /// The subscriber's payload types for `codec`. `None` when it cannot decode it.
     #[must_use]
     #[inline]
-    pub fn pts(&self, codec: Codec) -> Option<(Pt, Option<Pt>)> {
-        self.codecs
-            .iter()
-            .find(|(known, ..)| *known == codec)
-            .map(|(_, pt, rtx)| (*pt, *rtx))
+    pub fn params(&self, codec: Codec) -> Option<&CodecParams> {
+        self.codecs.iter().find(|params| params.codec == codec)
     }
 
     /// A payload type that the subscriber negotiated, for packets without payload.
     #[must_use]
     pub fn any_pt(&self) -> Option<Pt> {
-        self.codecs.first().map(|(_, pt, _)| *pt)
+        self.codecs.first().map(|params| params.pt)
     }
 
     /// The payload type of retransmissions, if a line can be probed with them: their arrival is told.
     #[must_use]
     pub fn padding_pt(&self) -> Option<Pt> {
         let told = self.extensions.id(Extension::TransportCc).is_some() && self.stream.rtx.is_some();
-        let mut rtx = self.codecs.iter().filter_map(|(_, _, rtx)| *rtx);
+        let mut rtx = self.codecs.iter().filter_map(|params| params.rtx);
         rtx.next().filter(|_| told)
     }
 

@@ -866,16 +866,16 @@ async fn a_guest_is_shown_and_leaves() {
             althing_media_core::TrackConfig {
                 mid: None,
                 kind: codec.kind(),
-                codecs: vec![althing_media_core::CodecParams {
+                codecs: vec![althing_media_core::CodecParams::new(
                     codec,
-                    pt: althing_media_core::Pt::new(96),
-                    rtx: None,
-                }],
+                    althing_media_core::Pt::new(96),
+                )],
                 extensions: althing_media_core::ExtensionMap::new(),
                 rids: Default::default(),
                 streams: Default::default(),
                 nack: false,
                 transport_cc: false,
+                encrypted: false,
             },
             crate::sdp::CodecSpec { codec, h264: None },
         )],

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`source`] | when there is a frame, of which layer and size |
 //! | [`body`], [`vp8`] | payloads that can be recognised, byte by byte |
+//! | `red` | sound with redundancy |
 //! | [`send`] | one outgoing track: packets, RTX, sender reports |
 //! | [`receive`] | one incoming stream: gaps, NACK, PLI, report blocks |
 //! | [`view`] | what a viewer would see of it |
@@ -21,6 +22,7 @@
 pub mod body;
 pub mod preset;
 pub mod receive;
+mod red;
 pub mod send;
 pub mod session;
 pub mod source;

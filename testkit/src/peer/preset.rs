@@ -13,25 +13,31 @@ pub const VP8: CodecParams = CodecParams {
     codec: Codec::Vp8,
     pt: Pt::new(96),
     rtx: Some(Pt::new(97)),
+    red: None,
 };
 /// Opus, as a publisher numbers it.
-pub const OPUS: CodecParams = CodecParams {
-    codec: Codec::Opus,
-    pt: Pt::new(111),
-    rtx: None,
-};
+pub const OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
 /// VP8 with RTX, as a watcher numbers it: others than the publisher, so that the router has to translate.
 pub const WATCHED_VP8: CodecParams = CodecParams {
     codec: Codec::Vp8,
     pt: Pt::new(100),
     rtx: Some(Pt::new(101)),
+    red: None,
 };
 /// Opus, as a watcher numbers it.
-pub const WATCHED_OPUS: CodecParams = CodecParams {
-    codec: Codec::Opus,
-    pt: Pt::new(109),
-    rtx: None,
+pub const WATCHED_OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(109));
+/// Opus that comes with redundancy, as a publisher numbers it.
+pub const OPUS_WITH_RED: CodecParams = CodecParams {
+    red: Some(Pt::new(63)),
+    ..OPUS
 };
+
+/// Opus that may come with redundancy, as a watcher numbers it.
+pub const WATCHED_OPUS_WITH_RED: CodecParams = CodecParams {
+    red: Some(Pt::new(64)),
+    ..WATCHED_OPUS
+};
+
 /// Names of simulcast encodings, the lowest first.
 const RIDS: [&str; 4] = ["q", "h", "f", "x"];
 

@@ -14,6 +14,7 @@ use althing_media_core::time::{NtpTime, RtpTime};
 use althing_media_core::{CodecParams, MediaKind, StreamIds};
 
 use super::body::Body;
+use super::red;
 use super::send::Wire;
 use super::view::Viewer;
 use super::vp8::Vp8;
@@ -88,6 +89,8 @@ pub struct ReceiveStats {
     pub empty: u64,
     /// Packets whose payload is not what any [`super::send::Sender`] makes.
     pub corrupt: u64,
+    /// Packets of sound with redundancy.
+    pub redundant: u64,
     /// Packets on the RTX stream, padding included.
     pub rtx: u64,
     /// Missing packets that came late or by RTX.
@@ -282,15 +285,31 @@ impl Receiver {
 
     fn look(&mut self, now: Instant, seq: u64, rtp: &RtpView<'_>, payload: &[u8]) {
         if self.config.kind() == MediaKind::Audio {
-            match payload.split_first().and_then(|(_, body)| Body::read(body)) {
-                Some(body) => self.viewer.on_sound(now, seq, rtp.timestamp(), body),
-                None => self.stats.corrupt += 1,
-            }
+            let red = self.config.codecs.first().and_then(|codec| codec.red);
+            let blocks = if red == Some(rtp.pt()) {
+                self.stats.redundant += 1;
+                red::blocks(payload)
+            } else {
+                Some(vec![payload])
+            };
+            self.hear(now, seq, rtp.timestamp(), blocks.as_deref());
         } else if let Some(picture) = Vp8::read(payload) {
             self.viewer.on_picture(now, seq, rtp.timestamp(), rtp.marker(), picture);
         } else {
             self.stats.corrupt += 1;
         }
+    }
+
+    /// Takes the frames of one packet of sound, the oldest first.
+    fn hear(&mut self, now: Instant, seq: u64, timestamp: u32, blocks: Option<&[&[u8]]>) {
+        let frame = |block: &&[u8]| Body::read(block.get(1..)?);
+        let frames = blocks.and_then(|blocks| blocks.iter().map(frame).collect::<Option<Vec<Body>>>());
+        let Some((primary, earlier)) = frames.as_deref().and_then(<[Body]>::split_last) else {
+            self.stats.corrupt += 1;
+            return;
+        };
+        earlier.iter().for_each(|body| self.viewer.on_redundancy(now, *body));
+        self.viewer.on_sound(now, seq, timestamp, *primary);
     }
 
     /// A sender report about this stream has come.

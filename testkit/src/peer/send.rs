@@ -15,6 +15,7 @@ use althing_media_core::time::{RtpTime, WallClock};
 use althing_media_core::{CodecParams, MediaKind, StreamIds};
 
 use super::body::{Body, MIN_BODY};
+use super::red;
 use super::source::{Beat, Frame, FrameSource, Pattern};
 use super::vp8::Vp8;
 use crate::rng::Rng;
@@ -69,8 +70,9 @@ impl SendConfig {
             } else {
                 encodings.map(|encoding| encoding.stream).collect()
             },
-            nack: self.codec.rtx.is_some(),
+            nack: self.codec.rtx.is_some() || self.codec.codec.kind() == MediaKind::Audio,
             transport_cc: self.extensions.id(Extension::TransportCc).is_some(),
+            encrypted: false,
         }
     }
 }
@@ -129,6 +131,8 @@ struct Sent {
     marker: bool,
     timestamp: u32,
     payload: Vec<u8>,
+    /// The whole packet as it went out, for sound: it is sent again like that.
+    packet: Option<Vec<u8>>,
 }
 
 impl Sender {
@@ -306,13 +310,17 @@ impl EncodingState {
                 body.write(len, &mut payload);
             }
             let marker = config.codec.codec.kind() == MediaKind::Video && index + 1 == count;
-            let sent = Sent {
+            let mut sent = Sent {
                 seq: self.next_seq,
                 marker,
                 timestamp,
                 payload,
+                packet: None,
             };
             self.send(config, &sent, None, wire);
+            if config.codec.codec.kind() == MediaKind::Audio {
+                sent.packet = wire.last().cloned();
+            }
             self.next_seq = self.next_seq.wrapping_add(1);
             self.stats.packets += 1;
             self.stats.octets += u32::try_from(sent.payload.len()).unwrap_or(0);
@@ -325,10 +333,15 @@ impl EncodingState {
 
     fn retransmit(&mut self, config: &SendConfig, seq: u16, wire: &mut Wire) {
         self.stats.nacked += 1;
-        let Some(rtx) = self.config.stream.rtx.zip(config.codec.rtx) else {
+        let Some(sent) = self.history.iter().find(|sent| sent.seq == seq) else {
             return;
         };
-        let Some(sent) = self.history.iter().find(|sent| sent.seq == seq) else {
+        if let Some(packet) = &sent.packet {
+            wire.packets.push_back(packet.clone());
+            self.stats.retransmitted += 1;
+            return;
+        }
+        let Some(rtx) = self.config.stream.rtx.zip(config.codec.rtx) else {
             return;
         };
         self.send(config, sent, Some(rtx.0), wire);
@@ -348,7 +361,11 @@ impl EncodingState {
         wire.push(|buf| {
             let (pt, seq, ssrc) = match (rtx, config.codec.rtx) {
                 (Some(ssrc), Some(pt)) => (pt, self.next_rtx_seq, ssrc),
-                _ => (config.codec.pt, sent.seq, self.config.stream.ssrc),
+                _ => (
+                    config.codec.red.unwrap_or(config.codec.pt),
+                    sent.seq,
+                    self.config.stream.ssrc,
+                ),
             };
             let mut writer = RtpWriter::new(buf, pt, sent.marker, seq, sent.timestamp, ssrc);
             let mut extension = |which, bytes: &[u8]| {
@@ -374,7 +391,15 @@ impl EncodingState {
             if rtx.is_some() {
                 writer.payload(&sent.seq.to_be_bytes());
             }
-            writer.payload(&sent.payload);
+            if config.codec.red.is_some() {
+                let before = self
+                    .history
+                    .back()
+                    .map(|before| (before.timestamp, before.payload.as_slice()));
+                writer.payload(&red::payload(config.codec.pt, (sent.timestamp, &sent.payload), before));
+            } else {
+                writer.payload(&sent.payload);
+            }
             writer.finish().map(|(_, len)| len)
         });
     }
@@ -412,6 +437,10 @@ impl Wire {
     /// The oldest packet.
     pub fn pop(&mut self) -> Option<Vec<u8>> {
         self.packets.pop_front()
+    }
+
+    fn last(&self) -> Option<&Vec<u8>> {
+        self.packets.back()
     }
 
     /// Whether nothing waits.

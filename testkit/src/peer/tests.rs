@@ -23,12 +23,9 @@ const VP8: CodecParams = CodecParams {
     codec: Codec::Vp8,
     pt: Pt::new(96),
     rtx: Some(Pt::new(97)),
+    red: None,
 };
-const OPUS: CodecParams = CodecParams {
-    codec: Codec::Opus,
-    pt: Pt::new(111),
-    rtx: None,
-};
+const OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
 
 fn sends(codec: CodecParams, stream: StreamIds, pattern: Pattern) -> SendConfig {
     SendConfig {

@@ -46,6 +46,8 @@ pub struct Viewer {
     /// The last keyframe that was decoded.
     floor: u64,
     shown: Vec<Shown>,
+    /// When each frame of sound was there for the first time, in a packet of its own or in another.
+    heard: BTreeMap<u32, Instant>,
     faults: Vec<Fault>,
 }
 
@@ -71,12 +73,14 @@ impl Viewer {
             given_up: HashSet::new(),
             floor: 0,
             shown: Vec::new(),
+            heard: BTreeMap::new(),
             faults: Vec::new(),
         }
     }
 
     /// A packet of sound has come, for the first time.
     pub fn on_sound(&mut self, now: Instant, seq: u64, timestamp: u32, body: Body) {
+        self.on_redundancy(now, body);
         self.shown.push(Shown {
             body,
             vp8: None,
@@ -85,6 +89,23 @@ impl Viewer {
             order: seq,
             at: now,
         });
+    }
+
+    /// A frame of sound has come inside a packet of another.
+    pub fn on_redundancy(&mut self, now: Instant, body: Body) {
+        self.heard.entry(body.frame).or_insert(now);
+    }
+
+    /// Of so many frames of sound, one each `every`, so many were not there when who plays them `delay` after the network
+    /// would have needed them: `(missed, of all)`.
+    #[must_use]
+    pub fn concealed(&self, every: Duration, delay: Duration) -> (usize, usize) {
+        let Some(((&first, &start), (&last, _))) = self.heard.first_key_value().zip(self.heard.last_key_value()) else {
+            return (0, 0);
+        };
+        let due = |frame: u32| start + every * (frame - first) + delay;
+        let missed = (first..=last).filter(|frame| self.heard.get(frame).is_none_or(|at| *at > due(*frame)));
+        (missed.count(), (last - first + 1) as usize)
     }
 
     /// A packet of a picture has come, for the first time.

@@ -67,7 +67,7 @@ impl Router {
             .history
             .get(keyframe)
             .and_then(|received| track.codec_of(received.packet.view().pt()))
-            .is_some_and(|codec| outgoing.pts(codec).is_some());
+            .is_some_and(|codec| outgoing.params(codec).is_some());
         if !endpoint.transport.is_connected() || !decodable {
             return false;
         }
