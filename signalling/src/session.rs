@@ -12,7 +12,7 @@ use crate::hub::{Hub, Shared, random, secret};
 use crate::media::{self, Opened};
 use crate::problem::Problem;
 use crate::room::{ConnectionId, Departure, NewTrack, Profile, Slot, Source, Target, Track, TrackDetails};
-use crate::sdp::{Agreement, CodecSpec, Description, Fragment, Msid, Outgoing, Role, Section, Wish, answer};
+use crate::sdp::{Agreement, CodecSpec, Description, Fragment, Msid, Outgoing, Reception, Role, Section, Wish, answer};
 
 /// The secret name of a session: who knows it may end it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -149,7 +149,9 @@ pub(crate) async fn create(
 fn negotiate(hub: &Hub, room: &str, purpose: &Purpose, offer: &Description) -> Result<Agreement, Problem> {
     let target = match purpose {
         Purpose::Publish { .. } => {
-            return Ok(answer(offer, &hub.config.codecs, |_| Wish::Receive)?);
+            return Ok(answer(offer, &hub.config.codecs, |_| {
+                Wish::Receive(Reception::default())
+            })?);
         }
         Purpose::Watch(target) => target,
     };

@@ -223,7 +223,7 @@ impl About<'_> {
                 ..Default::default()
             }],
             stereo: has(TfStereo),
-            disable_red: true,
+            disable_red: video || !details.redundancy(),
             encryption: encryption(details.encryption) as i32,
             stream: stream.to_owned(),
             audio_features: details.audio_features.clone(),

@@ -6,10 +6,10 @@ use althing_media_core::payload::{Codec, MediaKind};
 use super::client::Client;
 use super::describe::{self, About};
 use super::media::Changed;
-use super::sections::Plan;
+use super::sections::{Expected, Plan};
 use super::wire::{Response, proto};
-use crate::room::{LayerSize, MAX_FEATURES, NewTrack, Room, Source, TrackDetails, TrackSid};
-use crate::sdp::Section;
+use crate::room::{Encryption, LayerSize, MAX_FEATURES, NewTrack, Room, Source, TrackDetails, TrackSid};
+use crate::sdp::{Reception, Red, Section};
 
 /// Tracks that one client may have announced and not yet sent.
 const MAX_ANNOUNCED: usize = 32;
@@ -34,20 +34,31 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    /// The announced track that begins in this section, and its preferred codec. Some browsers give it another name: then
+    /// The announced track that begins in this section. Some browsers give it another name: then
     /// it is the first of its kind.
-    pub(super) fn find(
-        all: &[Self],
-        section: &Section,
-        taken: &mut Vec<TrackSid>,
-    ) -> Option<(TrackSid, Option<Codec>)> {
+    pub(super) fn find(all: &[Self], section: &Section, taken: &mut Vec<TrackSid>) -> Option<Expected> {
         let kind = section.kind.media()?;
         let name = section.msid.as_ref().map_or("", |msid| msid.track.as_str());
         let mut open = all.iter().filter(|one| one.kind == kind && !taken.contains(&one.sid));
         let found = open.clone().find(|one| one.cid == name).or_else(|| open.next())?;
-        let found = (found.sid.clone(), found.codec);
-        taken.push(found.0.clone());
-        Some(found)
+        taken.push(found.sid.clone());
+        Some(Expected {
+            sid: found.sid.clone(),
+            reception: found.reception(),
+            encrypted: found.details.encryption != Encryption::None,
+        })
+    }
+
+    fn reception(&self) -> Reception {
+        use proto::AudioTrackFeature::{TfNoDtx, TfStereo};
+        let has = |feature: proto::AudioTrackFeature| self.details.audio_features.contains(&(feature as i32));
+        let red = self.details.redundancy();
+        Reception {
+            codec: self.codec,
+            red: if red { Red::Preferred } else { Red::Refused },
+            dtx: !has(TfNoDtx),
+            stereo: has(TfStereo),
+        }
     }
 
     fn about(&self) -> About<'_> {
@@ -120,7 +131,7 @@ impl Client {
     pub(super) fn arrive(&mut self, room: &mut Room, plan: &Plan, changed: &Changed) {
         for (arrival, id) in plan.arrivals.iter().zip(&changed.tracks) {
             let agreed = plan.agreement.sections.iter().find(|agreed| agreed.mid == arrival.mid);
-            let at = self.announced.iter().position(|one| one.sid == arrival.announced);
+            let at = self.announced.iter().position(|one| one.sid == arrival.expected.sid);
             let (Some(agreed), Some(at)) = (agreed, at) else {
                 continue;
             };

@@ -17,7 +17,9 @@ use super::wire::proto;
 use super::wishes::Wishes;
 use crate::hub::random;
 use crate::room::{Participant, Track, TrackSid};
-use crate::sdp::{Agreement, Codecs, Description, Format, Msid, NegotiationError, Outgoing, Role, Section, Wish};
+use crate::sdp::{
+    Agreement, Codecs, Description, Format, Msid, NegotiationError, Outgoing, Reception, Role, Section, Wish,
+};
 use crate::sdp::{MAX_SECTIONS, answer_growing};
 
 /// All sections of a client.
@@ -41,7 +43,7 @@ pub(super) struct Sections {
 #[derive(Debug, Clone)]
 enum Use {
     /// The client sends.
-    Publishing(TrackSid),
+    Publishing(TrackSid, Reception),
     /// We send.
     Sending(Sent),
 }
@@ -58,8 +60,17 @@ struct Sent {
 #[derive(Debug, Clone)]
 pub(super) struct Arrival {
     pub(super) mid: Mid,
-    /// The announced track, as numbered by who has found it.
-    pub(super) announced: TrackSid,
+    pub(super) expected: Expected,
+}
+
+/// An announced track that begins in a section.
+#[derive(Debug, Clone)]
+pub(super) struct Expected {
+    pub(super) sid: TrackSid,
+    /// How it is wanted.
+    pub(super) reception: Reception,
+    /// Its payloads are encrypted from end to end.
+    pub(super) encrypted: bool,
 }
 
 /// What follows from an offer: to be done by the router, then to be answered.
@@ -86,15 +97,14 @@ impl Sections {
         }
     }
 
-    /// What becomes of an offer. `announced` finds the announced track for a section in which the client begins to send:
-    /// its name and the codec that is preferred.
+    /// What becomes of an offer. `announced` finds the announced track for a section in which the client begins to send.
     pub(super) fn plan(
         &self,
         (id, offer): (u32, &Description),
         codecs: &Codecs,
         wanted: &[(&Participant, &Track)],
         wishes: &Wishes,
-        mut announced: impl FnMut(&Section) -> Option<(TrackSid, Option<Codec>)>,
+        mut announced: impl FnMut(&Section) -> Option<Expected>,
     ) -> Result<Plan, NegotiationError> {
         let mut draft = Draft::new(self, wanted);
         let agreement = answer_growing(offer, codecs, |section| draft.wish(section, &mut announced))?;
@@ -116,7 +126,12 @@ impl Sections {
         // What could not be agreed (no codec) is not there.
         arrivals.retain(|arrival| agreed(arrival.mid).is_some_and(|agreed| agreed.role == Role::Receiving));
         opened.retain(|(mid, ..)| agreed(*mid).is_some_and(|agreed| matches!(agreed.role, Role::Sending(_))));
-        let tracks = arrivals.iter().filter_map(|arrival| agreed(arrival.mid)?.track());
+        let track = |arrival: &Arrival| {
+            let mut track = agreed(arrival.mid)?.track()?;
+            track.encrypted = arrival.expected.encrypted;
+            Some(track)
+        };
+        let tracks = arrivals.iter().filter_map(track);
         let opening = |(mid, sid, _): &(Mid, TrackSid, Outgoing)| {
             let mut config = agreed(*mid)?.subscription()?;
             let (_, track) = wanted.iter().find(|(_, track)| track.sid == *sid)?;
@@ -153,8 +168,11 @@ impl Sections {
     pub(super) fn finish(&mut self, plan: &Plan, changed: &Changed) -> proto::SessionDescription {
         self.used.clone_from(&plan.used);
         let arrived = plan.arrivals.iter().zip(&changed.tracks);
-        self.used
-            .extend(arrived.map(|(arrival, _)| (arrival.mid, Use::Publishing(arrival.announced.clone()))));
+        self.used.extend(
+            arrived.map(|(Arrival { mid, expected }, _)| {
+                (*mid, Use::Publishing(expected.sid.clone(), expected.reception))
+            }),
+        );
         for ((mid, track, outgoing), subscription) in plan.opened.iter().zip(&changed.subscriptions) {
             let sent = Sent {
                 track: track.clone(),
@@ -173,7 +191,7 @@ impl Sections {
         description.version = self.version;
         let sent = |(mid, used): (&Mid, &Use)| match used {
             Use::Sending(sent) => Some((mid.0.as_str().to_owned(), sent.track.0.clone())),
-            Use::Publishing(_) => None,
+            Use::Publishing(..) => None,
         };
         proto::SessionDescription {
             r#type: "answer".to_owned(),
@@ -193,7 +211,7 @@ impl Sections {
         self.refused.retain(present);
         let superfluous = self.used.values().any(|used| match used {
             Use::Sending(sent) => !present(&sent.track),
-            Use::Publishing(_) => false,
+            Use::Publishing(..) => false,
         });
         let waiting = self.unserved(wanted);
         let missing = |kind: MediaKind| {
@@ -233,7 +251,7 @@ impl Sections {
     pub(super) fn subscriptions(&self) -> impl Iterator<Item = SubscriptionId> {
         self.used.values().filter_map(|used| match used {
             Use::Sending(sent) => Some(sent.subscription),
-            Use::Publishing(_) => None,
+            Use::Publishing(..) => None,
         })
     }
 
@@ -241,7 +259,7 @@ impl Sections {
     pub(super) fn sending(&self) -> impl Iterator<Item = &TrackSid> {
         self.used.values().filter_map(|used| match used {
             Use::Sending(sent) => Some(&sent.track),
-            Use::Publishing(_) => None,
+            Use::Publishing(..) => None,
         })
     }
 
@@ -285,28 +303,25 @@ impl<'a> Draft<'a> {
     }
 
     /// What we would like to do with a section.
-    fn wish(
-        &mut self,
-        section: &Section,
-        announced: impl FnOnce(&Section) -> Option<(TrackSid, Option<Codec>)>,
-    ) -> Wish {
+    fn wish(&mut self, section: &Section, announced: impl FnOnce(&Section) -> Option<Expected>) -> Wish {
         let Some(kind) = section.kind.media() else {
             return Wish::Reject;
         };
         let (mid, before) = (section.mid, self.before.used.get(&section.mid));
         if section.direction.sends() {
-            if let Some(Use::Publishing(track)) = before {
-                self.used.insert(mid, Use::Publishing(track.clone()));
-                return Wish::Receive;
+            if let Some(Use::Publishing(track, reception)) = before {
+                self.used.insert(mid, Use::Publishing(track.clone(), *reception));
+                return Wish::Receive(*reception);
             }
-            let Some((announced, codec)) = announced(section) else {
+            let Some(expected) = announced(section) else {
                 return Wish::Inactive;
             };
-            self.arrivals.push(Arrival { mid, announced });
-            return codec.map_or(Wish::Receive, Wish::ReceiveIn);
+            let reception = expected.reception;
+            self.arrivals.push(Arrival { mid, expected });
+            return Wish::Receive(reception);
         }
         match before {
-            Some(Use::Publishing(track)) => self.departures.push(track.clone()),
+            Some(Use::Publishing(track, _)) => self.departures.push(track.clone()),
             Some(Use::Sending(sent)) => {
                 let stays = self.wanted.iter().any(|(_, track)| track.sid == sent.track);
                 if stays && section.direction.receives() {

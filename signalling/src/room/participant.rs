@@ -262,6 +262,15 @@ pub struct TrackDetails {
     pub disable_red: bool,
 }
 
+impl TrackDetails {
+    /// Whether sound may come with redundancy (RFC 2198). Not what is encrypted from end to end: the whole payload would be,
+    /// so that nobody on the way could take it apart.
+    #[must_use]
+    pub fn redundancy(&self) -> bool {
+        !self.disable_red && self.encryption == Encryption::None
+    }
+}
+
 /// The size of one encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LayerSize {

@@ -205,6 +205,7 @@ impl Agreed {
             streams: self.streams.iter().copied().take(MAX_ENCODINGS).collect(),
             nack: self.has_feedback("nack"),
             transport_cc: self.has_feedback("transport-cc") && self.extensions.id(Extension::TransportCc).is_some(),
+            encrypted: false,
         })
     }
 

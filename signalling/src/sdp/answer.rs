@@ -10,7 +10,7 @@ use althing_media_core::transport::{RemoteDescription, Setup};
 use althing_media_core::{Extension, ExtensionMap, Rid};
 
 use super::agreement::{Agreed, Agreement, NegotiationError, Outgoing, Role};
-use super::codec::{Codecs, Format, rtx_of};
+use super::codec::{Codecs, Format, red_of, rtx_of};
 use super::description::{Description, Direction, ExtensionLine, Section};
 use super::simulcast::{RidDirection, order_lowest_first};
 
@@ -45,11 +45,35 @@ pub enum Wish {
     /// To have it, and leave it silent.
     Inactive,
     /// To receive what the offerer sends.
-    Receive,
-    /// To receive it in this codec, or in another one when that cannot be.
-    ReceiveIn(Codec),
+    Receive(Reception),
     /// To send a stream.
     Send(Outgoing),
+}
+
+/// How we would like to receive something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reception {
+    /// In this codec, or in another one when that cannot be; `None` in the first of the offer that is allowed.
+    pub codec: Option<Codec>,
+    /// With redundancy (RFC 2198), for Opus.
+    pub red: Red,
+    /// Opus may fall silent (RFC 7587 §6.1, `usedtx`).
+    pub dtx: bool,
+    /// Opus in stereo, at any bitrate.
+    pub stereo: bool,
+}
+
+/// Whether Opus is received with redundancy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Red {
+    /// If the offerer prefers that.
+    #[default]
+    AsOffered,
+    /// If it can be.
+    Preferred,
+    /// Not at all.
+    Refused,
 }
 
 /// Goes through the offer, asks `wish` for each section that could be accepted, and settles what follows.
@@ -133,14 +157,15 @@ pub(super) fn remote(description: &Description, tagged: &Section) -> Result<Remo
 }
 
 fn agree(section: &Section, codecs: &Codecs, growing: bool, wish: Wish) -> Result<Agreed, NegotiationError> {
+    let reception = match wish {
+        Wish::Receive(reception) => Some(reception),
+        _ => None,
+    };
     let (role, chosen) = match wish {
-        Wish::Receive if section.direction.sends() => (
-            Role::Receiving,
-            codecs.to_receive(&section.formats).into_iter().collect(),
-        ),
-        Wish::ReceiveIn(codec) if section.direction.sends() => {
-            let chosen = codecs.to_receive_in(&section.formats, codec);
-            let chosen = chosen.or_else(|| codecs.to_receive(&section.formats));
+        Wish::Receive(reception) if section.direction.sends() => {
+            let formats = &section.formats;
+            let wanted = reception.codec.and_then(|codec| codecs.to_receive_in(formats, codec));
+            let chosen = wanted.or_else(|| codecs.to_receive(formats));
             (Role::Receiving, chosen.into_iter().collect())
         }
         Wish::Send(outgoing) if section.direction.receives() => {
@@ -157,7 +182,7 @@ fn agree(section: &Section, codecs: &Codecs, growing: bool, wish: Wish) -> Resul
             (Role::Sending(outgoing), chosen)
         }
         Wish::Inactive => (Role::Inactive, codecs.to_send(&section.formats, None)),
-        Wish::Reject | Wish::Receive | Wish::ReceiveIn(_) | Wish::Send(_) => (Role::Rejected, Vec::new()),
+        Wish::Reject | Wish::Receive(_) | Wish::Send(_) => (Role::Rejected, Vec::new()),
     };
     if chosen.is_empty() {
         return Ok(rejected(section));
@@ -184,7 +209,7 @@ fn agree(section: &Section, codecs: &Codecs, growing: bool, wish: Wish) -> Resul
         mid: section.mid,
         kind: section.kind.clone(),
         role,
-        formats: formats(section, &chosen, &extensions),
+        formats: formats(section, &chosen, &extensions, reception),
         extensions,
         rids,
         streams,
@@ -222,24 +247,61 @@ fn rejected(section: &Section) -> Agreed {
     }
 }
 
-/// The chosen formats and their RTX, with the feedback that both sides can.
-fn formats(section: &Section, chosen: &[usize], extensions: &ExtensionMap) -> Vec<Format> {
+/// The chosen formats with their RTX and redundancy, with the feedback that both sides can.
+fn formats(
+    section: &Section,
+    chosen: &[usize],
+    extensions: &ExtensionMap,
+    reception: Option<Reception>,
+) -> Vec<Format> {
     let usable = |kind: &String| {
         FEEDBACK.contains(&kind.as_str()) && (kind != "transport-cc" || extensions.id(Extension::TransportCc).is_some())
     };
     let mut formats = Vec::new();
-    for format in chosen.iter().filter_map(|index| section.formats.get(*index)) {
+    for (index, format) in chosen
+        .iter()
+        .filter_map(|index| Some((*index, section.formats.get(*index)?)))
+    {
         let mut kept = format.clone();
-        kept.feedback.retain(usable);
-        formats.push(kept);
-        if let Some(rtx) = rtx_of(&section.formats, format.pt) {
-            formats.push(Format {
-                feedback: Vec::new(),
-                ..rtx.clone()
-            });
+        if format.codec().is_some_and(|spec| spec.codec == Codec::Opus) {
+            wish_for_sound(&mut kept, reception);
         }
+        kept.feedback.retain(usable);
+        let red = red_of(&section.formats, format.pt);
+        let earlier = |red: &&Format| section.formats.iter().take(index).any(|before| before.pt == red.pt);
+        // What stands first is what a sender sends.
+        let (first, second) = match reception.map(|reception| reception.red) {
+            None => (None, red),
+            Some(Red::Preferred) => (red, None),
+            Some(Red::AsOffered) => (red.filter(earlier), None),
+            Some(Red::Refused) => (None, None),
+        };
+        let bare = |format: &Format| Format {
+            feedback: Vec::new(),
+            ..format.clone()
+        };
+        formats.extend(first.map(bare));
+        formats.push(kept);
+        formats.extend(second.map(bare));
+        formats.extend(rtx_of(&section.formats, format.pt).map(bare));
     }
     formats
+}
+
+/// Browsers do not offer to ask for sound again, and those that report arrivals of sound do it all the same when the answer
+/// says so (`docs/rfc.md`).
+fn wish_for_sound(opus: &mut Format, reception: Option<Reception>) {
+    if opus.has_feedback("transport-cc") && !opus.has_feedback("nack") {
+        opus.feedback.push("nack".to_owned());
+    }
+    let Some(reception) = reception else { return };
+    if reception.dtx {
+        opus.add_parameter("usedtx", "1");
+    }
+    if reception.stereo {
+        opus.add_parameter("stereo", "1");
+        opus.add_parameter("maxaveragebitrate", "510000");
+    }
 }
 
 /// The extensions that we use in this role, with the ids of the offer.

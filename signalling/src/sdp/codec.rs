@@ -45,6 +45,7 @@ impl Format {
             _ => ("VP8", 1, ""),
         };
         let feedback: &[&str] = match codec.kind() {
+            MediaKind::Audio if codec == Codec::Opus => &["nack", "transport-cc"],
             MediaKind::Audio => &["transport-cc"],
             _ => &["nack", "nack pli", "ccm fir", "transport-cc"],
         };
@@ -69,6 +70,38 @@ impl Format {
             channels: 1,
             fmtp,
             feedback: Vec::new(),
+        }
+    }
+
+    /// Opus under `of` with redundancy (RFC 2198) under the payload type `pt`.
+    #[must_use]
+    pub fn red(pt: Pt, of: Pt) -> Self {
+        Self {
+            pt,
+            name: "red".to_owned(),
+            clock: Codec::Opus.clock_rate(),
+            channels: OPUS_CHANNELS,
+            fmtp: format!("{0}/{0}", of.value()),
+            feedback: Vec::new(),
+        }
+    }
+
+    /// The payload type of the blocks, when it is redundant audio in which all of them have the same (RFC 2198 §5).
+    #[must_use]
+    pub fn block(&self) -> Option<Pt> {
+        if !self.name.eq_ignore_ascii_case("red") || self.clock != Codec::Opus.clock_rate() {
+            return None;
+        }
+        let mut types = self.fmtp.split('/').map(|pt| pt.trim().parse::<u8>().ok());
+        let first = types.next()??;
+        (first < 128 && types.all(|pt| pt == Some(first))).then(|| Pt::new(first))
+    }
+
+    /// Adds a parameter, unless one with this name is there.
+    pub(super) fn add_parameter(&mut self, name: &str, value: &str) {
+        if self.parameter(name).is_none() {
+            let separator = if self.fmtp.is_empty() { "" } else { ";" };
+            self.fmtp = format!("{}{separator}{name}={value}", self.fmtp);
         }
     }
 
@@ -281,6 +314,15 @@ pub(super) fn rtx_of(formats: &[Format], pt: Pt) -> Option<&Format> {
     formats.iter().find(|format| format.apt() == Some(pt))
 }
 
+/// The format in which Opus under `pt` comes with redundancy.
+pub(super) fn red_of(formats: &[Format], pt: Pt) -> Option<&Format> {
+    let opus = formats.iter().any(|format| {
+        let codec = format.codec().map(|spec| spec.codec);
+        format.pt == pt && codec == Some(Codec::Opus)
+    });
+    formats.iter().find(|format| opus && format.block() == Some(pt))
+}
+
 /// A negotiated list of formats as the router wants it: codecs with their RTX; others are left out.
 pub(super) fn codec_params(formats: &[Format]) -> Vec<CodecParams> {
     let params = |format: &Format| {
@@ -289,6 +331,7 @@ pub(super) fn codec_params(formats: &[Format]) -> Vec<CodecParams> {
             codec,
             pt: format.pt,
             rtx: rtx_of(formats, format.pt).map(|rtx| rtx.pt),
+            red: red_of(formats, format.pt).map(|red| red.pt),
         })
     };
     formats.iter().filter_map(params).collect()
@@ -315,6 +358,15 @@ mod tests {
         }
         assert_eq!(Format::rtx(Pt::new(97), Pt::new(96), 90_000).apt(), Some(Pt::new(96)));
         assert_eq!(Format::new(Codec::Vp8, Pt::new(96)).apt(), None);
+        let red = Format::red(Pt::new(63), Pt::new(111));
+        assert_eq!((red.block(), red.codec(), red.apt()), (Some(Pt::new(111)), None, None));
+        for fmtp in ["", "111/0", "111/", "200/200", "x"] {
+            let red = Format {
+                fmtp: fmtp.to_owned(),
+                ..red.clone()
+            };
+            assert_eq!(red.block(), None, "{fmtp}");
+        }
     }
 
     #[test]

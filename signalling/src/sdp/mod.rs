@@ -36,7 +36,7 @@ mod write;
 mod tests;
 
 pub use agreement::{Agreed, Agreement, NegotiationError, Outgoing, Role};
-pub use answer::{Wish, answer, answer_growing};
+pub use answer::{Reception, Red, Wish, answer, answer_growing};
 pub use codec::{CodecSpec, Codecs, Format, H264Profile};
 pub use description::{Description, Direction, MAX_SECTIONS, Msid, Section, SectionKind};
 pub use fragment::Fragment;

@@ -15,6 +15,9 @@ use super::simulcast::{RidDirection, RidLine, Simulcast, order_lowest_first};
 /// The protocol of all media (RFC 8827 §6.5).
 const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
 
+/// The payload type of redundant audio.
+const RED: Pt = Pt::new(63);
+
 /// The ids that we give to extensions: one table for all sections, as bundling requires (RFC 9143 §8).
 const IDS: [(Extension, u8); 8] = [
     (Extension::AudioLevel, 1),
@@ -127,6 +130,9 @@ pub fn offer_to_send(local: &LocalDescription, (id, version): (u64, u64), lanes:
             media.sending = Some(stream.clone());
         }
         let mut section = section(local, index + 1, &media)?;
+        if *codec == Codec::Opus {
+            section.formats.push(Format::red(RED, payload_types(*codec).0));
+        }
         section.rejected = matches!(lane, Lane::Dead(_));
         if media.sending.is_none() {
             section.direction = Direction::Inactive;

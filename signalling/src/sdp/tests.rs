@@ -94,7 +94,7 @@ fn local() -> LocalDescription {
 }
 
 fn receive_all(offer: &Description) -> Agreement {
-    answer(offer, &Codecs::default(), |_| Wish::Receive).unwrap()
+    answer(offer, &Codecs::default(), |_| Wish::Receive(Reception::default())).unwrap()
 }
 
 fn send_all(offer: &Description, video: Option<CodecSpec>) -> Result<Agreement, NegotiationError> {
@@ -311,7 +311,7 @@ fn a_watcher_must_know_the_codec_of_the_stream() {
 #[test]
 fn one_direction_does_not_fit_the_other() {
     let watcher = read("chromium-whep");
-    let error = answer(&watcher, &Codecs::default(), |_| Wish::Receive).unwrap_err();
+    let error = answer(&watcher, &Codecs::default(), |_| Wish::Receive(Reception::default())).unwrap_err();
     assert_eq!(error, NegotiationError::NothingInCommon);
     assert_eq!(
         send_all(&read("chromium-whip"), None).unwrap_err(),
@@ -327,7 +327,7 @@ fn what_any_session_needs() {
     let without = |key: &str| {
         let lines: Vec<&str> = whip.lines().filter(|line| !line.starts_with(key)).collect();
         let offer = Description::parse(&lines.join("\r\n")).unwrap();
-        answer(&offer, &Codecs::default(), |_| Wish::Receive)
+        answer(&offer, &Codecs::default(), |_| Wish::Receive(Reception::default()))
     };
     assert_eq!(without("a=ice-ufrag").unwrap_err(), NegotiationError::NoIce);
     assert_eq!(without("a=fingerprint").unwrap_err(), NegotiationError::NoFingerprint);
@@ -537,7 +537,7 @@ fn survive(text: &str) {
     };
     stable(&offer);
     for agreement in [
-        answer(&offer, &Codecs::default(), |_| Wish::Receive),
+        answer(&offer, &Codecs::default(), |_| Wish::Receive(Reception::default())),
         send_all(&offer, None),
     ]
     .into_iter()

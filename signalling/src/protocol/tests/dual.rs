@@ -1,7 +1,7 @@
 //! Clients that receive on a connection of its own: what they are offered, and what becomes of their answers.
 
 use super::*;
-use crate::sdp::{SectionKind, Wish, answer_growing};
+use crate::sdp::{Reception, SectionKind, Wish, answer_growing};
 
 /// Joins with two connections; what it is told.
 fn join(stage: &mut Stage, identity: &str) -> (Client, Vec<Response>) {
@@ -36,7 +36,7 @@ fn answer_to(offer: &proto::SessionDescription, codecs: &Codecs) -> Request {
     let description = Description::parse(&offer.sdp).unwrap();
     let agreement = answer_growing(&description, codecs, |section| {
         if section.direction.sends() {
-            Wish::Receive
+            Wish::Receive(Reception::default())
         } else {
             Wish::Inactive
         }
