@@ -45,6 +45,38 @@ scenario('network: 5 % loss and 50 ms each way from the publisher', { seconds: 8
   check(sent.some((one) => one.nack > 0), 'the server did not ask for what was lost');
 });
 
+/** What of the sound of `watcher` had to be made up over `seconds`, and what was done about it. */
+async function heard(watcher, seconds) {
+  const before = await watcher.receiving();
+  await sleep(seconds * 1000);
+  const after = await watcher.receiving();
+  const rise = (name) => (after[name] ?? 0) - (before[name] ?? 0);
+  return {
+    concealed: rise('concealed') / rise('samples'),
+    nacks: rise('audioNacks'),
+    bytes: Math.round(rise('audioBytes') / rise('audioPackets')),
+    level: after.audioEnergy - before.audioEnergy,
+  };
+}
+
+scenario('network: sound at 10 % loss and 100 ms round trip', { seconds: 120 }, async (t) => {
+  const { server, relay } = await behindRelay(t, ['--loss', '10%', '--delay', '50ms', '--seed', '11']);
+  await publish(t, await openChromium(t), server, 'hall', { width: 480, height: 270 });
+  const far = await watch(t, await openChromium(t), server, 'hall', { rewrite: onlyThrough(relay.port), patience: 20_000 });
+  const near = await watch(t, await openChromium(t), server, 'hall');
+  await sleep(8000);
+  const [bad, clean] = await Promise.all([heard(far, 30), heard(near, 30)]);
+  t.note(JSON.stringify({ bad, clean }));
+  t.measured('made up %', (bad.concealed * 100).toFixed(2));
+  t.measured('beside it %', (clean.concealed * 100).toFixed(2));
+  t.measured('asked for', bad.nacks);
+  t.measured('bytes a packet', `${bad.bytes}/${clean.bytes}`);
+  check(bad.level > 0 && clean.level > 0, 'silence');
+  check(bad.concealed < 0.02, `${(bad.concealed * 100).toFixed(1)} % of the sound is made up`);
+  check(bad.bytes > clean.bytes * 1.5, 'nothing went along with the sound');
+  check(clean.concealed < 0.02 && clean.nacks === 0, 'the watcher on the clean line has lost something');
+});
+
 scenario('network: no UDP', { seconds: 60 }, async (t) => {
   const server = await startServer(t);
   await publish(t, await openChromium(t), server, 'hall', { rewrite: withoutUdp });
