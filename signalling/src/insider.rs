@@ -283,11 +283,7 @@ fn ssrc() -> u32 {
 fn codecs(kind: MediaKind) -> Vec<CodecParams> {
     let wanted = CODECS.iter().filter(|(codec, _)| codec.kind() == kind);
     wanted
-        .map(|(codec, pt)| CodecParams {
-            codec: *codec,
-            pt: Pt::new(*pt),
-            rtx: None,
-        })
+        .map(|(codec, pt)| CodecParams::new(*codec, Pt::new(*pt)))
         .collect()
 }
 

@@ -68,16 +68,13 @@ async fn publish(insider: &mut Insider) -> TrackSid {
     let track = TrackConfig {
         mid: None,
         kind: MediaKind::Audio,
-        codecs: vec![CodecParams {
-            codec: Codec::Opus,
-            pt: Pt::new(120),
-            rtx: None,
-        }],
+        codecs: vec![CodecParams::new(Codec::Opus, Pt::new(120))],
         extensions: ExtensionMap::new().with(Extension::AudioLevel, 9),
         rids: Default::default(),
         streams: [StreamIds { ssrc: SSRC, rtx: None }].into_iter().collect(),
         nack: false,
         transport_cc: false,
+        encrypted: false,
     };
     let codec = CodecSpec {
         codec: Codec::Opus,

@@ -14,11 +14,7 @@ use smallvec::smallvec;
 
 use crate::engine::PATIENCE;
 
-const OPUS: CodecParams = CodecParams {
-    codec: Codec::Opus,
-    pt: Pt::new(111),
-    rtx: None,
-};
+const OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
 
 fn publish(router: &mut Router, now: Instant) -> (EndpointId, TrackId) {
     let endpoint = router.add_endpoint(now, EndpointConfig::Local).unwrap();
@@ -34,6 +30,7 @@ fn publish(router: &mut Router, now: Instant) -> (EndpointId, TrackId) {
         }],
         nack: false,
         transport_cc: false,
+        encrypted: false,
     };
     (endpoint, router.add_track(now, endpoint, &track).unwrap())
 }
