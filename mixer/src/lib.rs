@@ -6,6 +6,7 @@
 pub mod codec;
 pub mod mix;
 pub mod mixer;
+mod pitch;
 pub mod playout;
 pub mod select;
 

@@ -86,6 +86,7 @@ fn a_tick_allocates_nothing() {
         playout: PlayoutConfig {
             payload_type: PT,
             red: None,
+            comfort_noise: None,
         },
         format: OPUS,
         level_id: Some(1),

@@ -99,6 +99,7 @@ fn opus(channel: ChannelId) -> SourceConfig {
         playout: PlayoutConfig {
             payload_type: PT,
             red: Some(RED),
+            comfort_noise: None,
         },
         format: OPUS,
         level_id: Some(1),

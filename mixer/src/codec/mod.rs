@@ -4,11 +4,26 @@
 //! back. Lengths are in samples per channel at [`RATE`] everywhere. Not here: which packet is decoded when
 //! (`playout`), payload type numbers, SDP.
 
+mod comfort_noise;
+mod conceal;
+mod g711;
+mod g722;
+mod l16;
 mod opus;
+mod resample;
+mod sampled;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
-pub use opus::{OpusDecoder, OpusEncoder};
+use self::g711::{G711, Law};
+use self::g722::G722;
+use self::l16::L16;
+use self::sampled::{SampledDecoder, SampledEncoder};
+
+pub use self::comfort_noise::ComfortNoise;
+pub use self::opus::{OpusDecoder, OpusEncoder};
 
 /// The rate of all sound inside the mixer, in Hz.
 pub const RATE: u32 = 48_000;
@@ -111,6 +126,19 @@ pub enum Format {
         /// 1 or 2.
         channels: usize,
     },
+    /// G.711 by the µ-law, mono.
+    Pcmu,
+    /// G.711 by the A-law, mono.
+    Pcma,
+    /// G.722 at 64 kbit/s, mono.
+    G722,
+    /// Samples of 16 bits.
+    L16 {
+        /// Samples per channel and second, 8,000 to 48,000.
+        rate: u32,
+        /// 1 or 2.
+        channels: usize,
+    },
 }
 
 impl Format {
@@ -119,6 +147,9 @@ impl Format {
     pub const fn clock_rate(self) -> u32 {
         match self {
             Self::Opus { .. } => 48_000,
+            // G.722 as well, by an old mistake that has become the rule (RFC 3551 §4.5.2).
+            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
+            Self::L16 { rate, .. } => rate,
         }
     }
 
@@ -126,27 +157,36 @@ impl Format {
     #[must_use]
     pub const fn channels(self) -> usize {
         match self {
-            Self::Opus { channels } => channels,
+            Self::Opus { channels } | Self::L16 { channels, .. } => channels,
+            Self::Pcmu | Self::Pcma | Self::G722 => 1,
         }
     }
 
     /// A decoder for one stream.
     ///
     /// # Errors
-    /// When there is no such codec: channels other than 1 and 2.
+    /// When there is no such codec: channels other than 1 and 2, a rate out of range.
     pub fn decoder(self) -> Result<Box<dyn Decoder>, CodecError> {
         match self {
             Self::Opus { channels } => Ok(Box::new(OpusDecoder::new(channels)?)),
+            Self::Pcmu => Ok(Box::new(SampledDecoder::new(self, G711(Law::Mu))?)),
+            Self::Pcma => Ok(Box::new(SampledDecoder::new(self, G711(Law::A))?)),
+            Self::G722 => Ok(Box::new(SampledDecoder::new(self, G722::new())?)),
+            Self::L16 { rate, channels } => Ok(Box::new(SampledDecoder::new(self, L16 { rate, channels })?)),
         }
     }
 
     /// An encoder for one stream, with the settings that suit a conference.
     ///
     /// # Errors
-    /// When there is no such codec: channels other than 1 and 2.
+    /// When there is no such codec: channels other than 1 and 2, a rate out of range.
     pub fn encoder(self) -> Result<Box<dyn Encoder>, CodecError> {
         match self {
             Self::Opus { channels } => Ok(Box::new(OpusEncoder::new(channels)?)),
+            Self::Pcmu => Ok(Box::new(SampledEncoder::new(self, G711(Law::Mu))?)),
+            Self::Pcma => Ok(Box::new(SampledEncoder::new(self, G711(Law::A))?)),
+            Self::G722 => Ok(Box::new(SampledEncoder::new(self, G722::new())?)),
+            Self::L16 { rate, channels } => Ok(Box::new(SampledEncoder::new(self, L16 { rate, channels })?)),
         }
     }
 }

@@ -1,18 +1,69 @@
 //! Playout of one source: RTP packets in whenever they come, an even stream of sound out.
 //!
-//! Between lies as much delay as the network makes necessary. Not here: who is loud enough to be heard, gains, the sum.
+//! ```text
+//!  push ─► sort out ─► waiting ─► decode, repair, conceal ─► sound ─► stretch ─► pull
+//!            │                                                          ▲
+//!            └► delay: how late do packets come? ── target ─────────────┘
+//! ```
+//!
+//! The delay of what is played is the distance between two clocks: ours, and the sender's as its fastest packets show it.
+//! It is held near a target, the delay that 97 of 100 packets keep within, and a tick. Too much: a period of the voice is
+//! left out. Too little: one is played twice. In pauses it is set right at once. Clock drift needs no rule of its own.
+//!
+//! Not here: who is loud enough to be heard, gains, the sum.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `arrival` | packets are sorted out: duplicates, leaps of clocks, copies |
+//! | `red` | redundant audio (RFC 2198) |
+//! | `delay` | how much delay the network makes necessary |
+//! | `waiting` | payloads in the order of their time |
+//! | `refill` | where the next sound comes from: a payload, its copy, concealment, noise |
+//! | `sound` | decoded sound, and stretching it |
+//! | `stats` | counts |
 
-use std::time::Instant;
+mod arrival;
+mod delay;
+mod red;
+mod refill;
+mod sound;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod waiting;
 
-use althing_media_core::packet::SeqExtender;
+use std::time::{Duration, Instant};
+
 use althing_media_core::packet::extension::AudioLevel;
 use althing_media_core::{Pt, RtpTime, Ssrc};
 use bytes::Bytes;
 
-use crate::codec::{Decoder, MAX_SAMPLES};
+use self::arrival::Arrivals;
+use self::delay::Delay;
+use self::refill::{Noise, Phase};
+use self::sound::Sound;
+use self::waiting::Waiting;
+use crate::codec::Decoder;
+use crate::pitch;
 
-/// Packets that wait for their turn, at most.
-pub const MAX_PACKETS: usize = 128;
+pub use self::stats::PlayoutStats;
+pub use self::waiting::MAX_WAITING;
+
+/// How far the delay may exceed the target before sound is left out: 12.5 ms, so that what is left out, 15 ms at most,
+/// leaves enough.
+const SLACK: i64 = 600;
+/// How far below the quantile the time that a packet has left may fall before sound is put in: 2.5 ms.
+const TIGHT: i64 = 120;
+/// From this excess on, sound is left out even where it is heard a little: 100 ms.
+const FAR: i64 = 4_800;
+/// The most delay that is played at all: what is older is dropped. 1 s.
+const MAX_DELAY: i64 = 48_000;
+/// How alike two periods must be to blend one into the other.
+const ALIKE: f32 = 0.8;
+/// The same, when it has to be.
+const HARDLY_ALIKE: f32 = 0.3;
+/// The last payloads of a source that is not decoded, from which its decoder finds its state again.
+const LEAD_IN: usize = 2;
 
 /// What the session description says about a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +72,8 @@ pub struct PlayoutConfig {
     pub payload_type: Pt,
     /// That of redundant audio around it (RFC 2198).
     pub red: Option<Pt>,
+    /// That of comfort noise (RFC 3389), for codecs that have no pauses of their own.
+    pub comfort_noise: Option<Pt>,
 }
 
 /// One RTP packet, as far as playout is concerned with it.
@@ -34,7 +87,7 @@ pub struct Received {
     pub timestamp: RtpTime,
     /// Payload type.
     pub payload_type: Pt,
-    /// First packet after a pause (RFC 3551 §4.1).
+    /// First packet after a pause (RFC 3551 §4.1): a gap before it is no loss.
     pub marker: bool,
     /// How loud the sender says it is (RFC 6464).
     pub level: Option<AudioLevel>,
@@ -54,23 +107,36 @@ pub enum Pulled {
     Silence,
 }
 
-/// Counts since the start, and the state of now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct PlayoutStats {
-    /// Packets that came, of any kind.
-    pub received: u64,
-}
-
 /// Playout of one source.
+///
+/// Allocates when it is made, and nothing of its own later. Holds at most [`MAX_WAITING`] payloads. `push` costs some
+/// hundred nanoseconds and never decodes; `pull` decodes what one tick needs, in steady state one payload.
 #[derive(Debug)]
 pub struct Playout {
     config: PlayoutConfig,
     decoder: Box<dyn Decoder>,
-    numbers: SeqExtender,
-    waiting: Vec<(u64, Received)>,
-    ready: Vec<f32>,
-    scratch: Vec<f32>,
+    noise: Noise,
+    arrivals: Arrivals,
+    delay: Delay,
+    waiting: Waiting,
+    sound: Sound,
+    phase: Phase,
+    /// Sender's time at the end of `sound`.
+    end: i64,
+    /// Samples at the end of `sound` that were made up while nobody could know whether their packet was lost or late.
+    bridged: i64,
+    /// Number of the last payload whose turn has come.
+    last_seq: Option<u64>,
+    /// Samples made up in a row, for the fade.
+    made_up: usize,
+    /// Of the sound that was appended last.
+    gain: f32,
+    /// The source began anew: its old sound ends with the next pull.
+    restart: bool,
+    lead_in: [Bytes; LEAD_IN],
+    level: Option<AudioLevel>,
+    /// What our clock counts from.
+    epoch: Option<Instant>,
     stats: PlayoutStats,
 }
 
@@ -78,15 +144,25 @@ impl Playout {
     /// For one source; allocates all that it will need.
     #[must_use]
     pub fn new(config: PlayoutConfig, decoder: Box<dyn Decoder>) -> Self {
-        let samples = MAX_SAMPLES * decoder.channels();
         Self {
             config,
-            decoder,
-            numbers: SeqExtender::default(),
-            waiting: Vec::with_capacity(MAX_PACKETS),
-            ready: Vec::with_capacity(2 * samples),
-            scratch: vec![0.0; samples],
+            arrivals: Arrivals::new(decoder.format().clock_rate()),
+            noise: Noise::default(),
+            delay: Delay::new(),
+            waiting: Waiting::new(),
+            sound: Sound::new(decoder.channels()),
+            phase: Phase::Idle,
+            end: 0,
+            bridged: 0,
+            last_seq: None,
+            made_up: 0,
+            gain: 0.0,
+            restart: false,
+            lead_in: [const { Bytes::new() }; LEAD_IN],
+            level: None,
+            epoch: None,
             stats: PlayoutStats::default(),
+            decoder,
         }
     }
 
@@ -96,55 +172,57 @@ impl Playout {
         self.decoder.channels()
     }
 
-    /// Takes a packet that came at `now`. What is not of this stream is dropped and counted.
-    pub fn push(&mut self, _now: Instant, packet: Received) {
-        self.stats.received += 1;
-        if packet.payload_type != self.config.payload_type || self.waiting.len() == MAX_PACKETS {
-            return;
-        }
-        let seq = self.numbers.extend(packet.seq).0;
-        let Err(place) = self.waiting.binary_search_by_key(&seq, |(seq, _)| *seq) else {
-            return;
-        };
-        self.waiting.insert(place, (seq, packet));
-    }
-
     /// Fills `out` (interleaved, [`Self::channels`], 10 or 20 ms, the same length each time) with the next piece of sound.
     ///
     /// `now` is the time for which the piece is meant: that of the tick, not of the moment when a busy thread came to it.
-    pub fn pull(&mut self, _now: Instant, out: &mut [f32]) -> Pulled {
-        let mut pulled = Pulled::Silence;
-        while self.ready.len() < out.len() && !self.waiting.is_empty() {
-            let (_, packet) = self.waiting.remove(0);
-            if let Ok(samples) = self.decoder.decode(&packet.payload, &mut self.scratch) {
-                self.ready
-                    .extend_from_slice(&self.scratch[..samples * self.decoder.channels()]);
-            }
+    pub fn pull(&mut self, now: Instant, out: &mut [f32]) -> Pulled {
+        let now = self.clock(now);
+        let tick = out.len() / self.channels();
+        if self.phase == Phase::Skipped {
+            self.resume();
         }
-        out.fill(0.0);
-        let len = out.len().min(self.ready.len());
-        if len > 0 {
-            pulled = Pulled::Sound;
+        if self.restart {
+            self.end_old_sound();
         }
-        out[..len].copy_from_slice(&self.ready[..len]);
-        self.ready.drain(..len);
+        let pulled = self.fill(now, tick);
+        self.stretch(now, tick);
+        self.sound.take(out);
+        self.tell(now, tick);
         pulled
     }
 
     /// Lets `samples` per channel of time pass without decoding: for a source that is not among the loud. The next
-    /// [`Self::pull`] goes on where the time then is, and comes in softly.
-    pub fn skip(&mut self, _now: Instant, samples: usize) {
-        let _ = samples;
-        self.ready.clear();
-        self.waiting.clear();
+    /// [`Self::pull`] goes on where the time then is, and comes in softly. Costs no more than a look at what waits.
+    pub fn skip(&mut self, now: Instant, samples: usize) {
+        let now = self.clock(now);
+        if self.restart {
+            self.restart = false;
+            self.decoder.reset();
+        }
+        self.sound.clear();
+        self.bridged = 0;
+        self.phase = Phase::Skipped;
+        let Some(base) = self.delay.base() else { return };
+        self.end = now + to_signed(samples) - base - self.delay.quantile();
+        while let Some(payload) = self.waiting.first().filter(|payload| payload.end() <= self.end) {
+            let seq = payload.seq;
+            if let Some(payload) = self.waiting.take_first()
+                && !payload.noise
+            {
+                self.lead_in.rotate_left(1);
+                self.lead_in[LEAD_IN - 1] = payload.bytes;
+            }
+            self.count_lost(seq);
+        }
+        self.tell(now, samples);
     }
 
     /// How loud the source says it is (RFC 6464): the loudest of the packets that wait, so that a first syllable is known
-    /// of before it is due; `None` when its packets do not tell.
+    /// of before it is due, or else the last that came; `None` when its packets do not tell.
     #[must_use]
     pub fn level(&self) -> Option<AudioLevel> {
-        let levels = self.waiting.iter().filter_map(|(_, packet)| packet.level);
-        levels.min_by_key(|level| level.minus_dbov)
+        let levels = self.waiting.iter().filter_map(|payload| payload.level);
+        levels.min_by_key(|level| level.minus_dbov).or(self.level)
     }
 
     /// Counts since the start, and the state of now.
@@ -152,44 +230,80 @@ impl Playout {
     pub const fn stats(&self) -> PlayoutStats {
         self.stats
     }
+
+    /// The delay that is aimed at, in samples.
+    fn target(&self, tick: usize) -> i64 {
+        self.delay.quantile() + to_signed(tick)
+    }
+
+    /// The delay of the next sample to leave, in samples.
+    fn current_delay(&self, now: i64) -> i64 {
+        let base = self.delay.base().unwrap_or(0);
+        now - base - (self.end + self.bridged - to_signed(self.sound.len()))
+    }
+
+    /// Brings the delay nearer to its target, by one period at most.
+    fn stretch(&mut self, now: i64, tick: usize) {
+        if self.phase != Phase::Playing || self.made_up > 0 || tick == 0 {
+            return;
+        }
+        let delay = self.current_delay(now);
+        let excess = delay - self.target(tick);
+        if excess > SLACK {
+            let alike = if excess > FAR { HARDLY_ALIKE } else { ALIKE };
+            // A period can be left out only where the sound behind it is there already.
+            let wanted = tick + pitch::MAX_LAG + pitch::WINDOW;
+            while self.sound.len() < wanted && self.append_next_in_order() {}
+            if self.sound.len() >= tick + pitch::MAX_LAG {
+                self.stats.accelerated += self.sound.accelerate(alike) as u64;
+            }
+        } else if !self.waiting_is_ahead() && self.slack(delay, tick) < self.delay.quantile() - TIGHT {
+            self.stats.expanded += self.sound.expand(ALIKE) as u64;
+        }
+    }
+
+    /// How late the next payload may come without being missed. The sound of this tick is there; when more is, the payload
+    /// is not missed before the end of it.
+    fn slack(&self, delay: i64, tick: usize) -> i64 {
+        delay - to_signed(self.sound.len() % tick)
+    }
+
+    fn waiting_is_ahead(&self) -> bool {
+        self.waiting.first().is_some_and(|payload| payload.time > self.end)
+    }
+
+    /// The state of now into the stats.
+    fn tell(&mut self, now: i64, tick: usize) {
+        let delay = if self.phase == Phase::Playing {
+            self.current_delay(now + to_signed(tick))
+        } else {
+            0
+        };
+        self.stats.delay = to_duration(delay);
+        self.stats.target = to_duration(self.target(tick));
+    }
+
+    /// Our clock in samples at 48 kHz since the first call.
+    fn clock(&mut self, now: Instant) -> i64 {
+        let since = now.saturating_duration_since(*self.epoch.get_or_insert(now));
+        i64::try_from(since.as_nanos() * 48 / 1_000_000).unwrap_or(i64::MAX / 4)
+    }
+
+    /// Counts what lies between the last payload whose turn came and `seq`.
+    fn count_lost(&mut self, seq: u64) {
+        if let Some(last) = self.last_seq {
+            let missing = seq.saturating_sub(last + 1);
+            self.stats.lost += if missing < arrival::LEAP { missing } else { 0 };
+        }
+        self.last_seq = Some(self.last_seq.map_or(seq, |last| last.max(seq)));
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codec::Format;
+fn to_signed(samples: usize) -> i64 {
+    i64::try_from(samples).unwrap_or(i64::MAX / 4)
+}
 
-    #[test]
-    fn a_tone_goes_through() {
-        let format = Format::Opus { channels: 1 };
-        let mut encoder = format.encoder().unwrap();
-        let config = PlayoutConfig {
-            payload_type: Pt::new(111),
-            red: None,
-        };
-        let mut playout = Playout::new(config, format.decoder().unwrap());
-        let (mut pcm, mut packet, mut out) = ([0.0; 960], [0; 1500], [0.0; 960]);
-        let (now, mut energy) = (Instant::now(), 0.0);
-        for frame in 0..50_u16 {
-            for (sample, index) in pcm.iter_mut().zip(0_u16..) {
-                *sample = 0.5 * (f32::from(index) * 440.0 * std::f32::consts::TAU / 48_000.0).sin();
-            }
-            let len = encoder.encode(&pcm, &mut packet).unwrap();
-            playout.push(
-                now,
-                Received {
-                    ssrc: Ssrc(1),
-                    seq: frame,
-                    timestamp: RtpTime(960 * u32::from(frame)),
-                    payload_type: Pt::new(111),
-                    marker: frame == 0,
-                    level: None,
-                    payload: Bytes::copy_from_slice(&packet[..len]),
-                },
-            );
-            assert_eq!(playout.pull(now, &mut out), Pulled::Sound);
-            energy = out.iter().map(|sample| sample * sample).sum::<f32>() / 960.0;
-        }
-        assert!((0.08..0.16).contains(&energy), "{energy}");
-    }
+fn to_duration(samples: i64) -> Duration {
+    let nanos = u64::try_from(samples).unwrap_or(0).saturating_mul(1_000_000) / 48;
+    Duration::from_nanos(nanos)
 }

@@ -24,6 +24,7 @@ pub(crate) fn opus_input() -> Input {
         playout: PlayoutConfig {
             payload_type: PT,
             red: None,
+            comfort_noise: None,
         },
         format: MONO,
         level_id: Some(LEVEL),
