@@ -9,6 +9,7 @@
 //! | [`peer`] | participants in the test's own process: synthetic cameras, critical viewers |
 //! | [`simulation`] | a router, its peers and the networks between them |
 //! | [`client`] | a peer on a real socket, by WHIP or WHEP to a running server |
+//! | [`media`] | real media: clips that ffmpeg encodes, taken apart into frames |
 //! | [`alloc`] | an allocator that counts, per thread |
 //!
 //! Programs: `network` runs the scenarios of [`congestion`]; `relay` is the network emulator between real browsers and a real server (UDP); `subscribers` measures what
@@ -19,6 +20,7 @@ pub mod alloc;
 pub mod client;
 pub mod clock;
 pub mod congestion;
+pub mod media;
 pub mod network;
 pub mod peer;
 pub mod rng;
