@@ -15,12 +15,14 @@ use crate::process;
 use crate::workspace;
 
 /// Programs that the tests run, and the Debian package that holds each.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("chromium", "chromium"),
     ("firefox-esr", "firefox-esr"),
     ("ffmpeg", "ffmpeg"),
+    ("mkvmerge", "mkvtoolnix"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("opusinfo", "opus-tools"),
     ("python3", "python3"),
 ];
 
