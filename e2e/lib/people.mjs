@@ -39,7 +39,7 @@ export async function publish(t, browser, server, room, options = {}) {
   return page;
 }
 
-/** Watches the room (or one of its people); resolves when the first picture is shown. */
+/** Watches the room (or one of its people); resolves when the first picture is shown, or at once where only sound is wanted. */
 export async function watch(t, browser, server, room, options = {}) {
   const page = await barePage(t, browser, server, options);
   const identity = options.identity ?? `watcher-${Math.random().toString(36).slice(2, 8)}`;
@@ -59,6 +59,7 @@ export async function watch(t, browser, server, room, options = {}) {
     video.play().catch(() => {});
     await measure.state(window.me, 'connected');
     const connected = performance.now() - start;
+    if (options.soundOnly) return { connected };
     await measure.until(() => window.clock.frames > 0, options.patience ?? 10_000, 'no picture');
     return { connected, shown: window.clock.first - start };
   }, { url, token: token({ room, identity, ...server.key }), options });

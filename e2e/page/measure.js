@@ -179,3 +179,15 @@ export async function observe(pc, clock, seconds) {
     skew: await skew(pc),
   };
 }
+
+/** How strong these tones are in a sound of the last 0.7 s, in dB below full scale. */
+export async function tones(track, frequencies) {
+  const audio = (globalThis.listening ??= new AudioContext());
+  const analyser = new AnalyserNode(audio, { fftSize: 32768, smoothingTimeConstant: 0 });
+  audio.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+  await new Promise((done) => setTimeout(done, 1000));
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(bins);
+  const at = (frequency) => Math.round((frequency * 32768) / audio.sampleRate);
+  return frequencies.map((frequency) => Math.round(Math.max(...bins.slice(at(frequency) - 3, at(frequency) + 4))));
+}

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::guest::GuestError;
 use crate::hub::{Hub, random};
 use crate::problem::Problem;
-use crate::room::{ConnectionId, Departure, NewTrack, Profile, Room, Source, TrackDetails, TrackSid};
+use crate::room::{Audience, ConnectionId, Departure, NewTrack, Profile, Room, Source, TrackDetails, TrackSid};
 use crate::sdp::CodecSpec;
 
 /// The payload types under which followed tracks come: the same for all.
@@ -224,6 +224,13 @@ impl Insider {
                     Ok(_) => closed(),
                 }))
             }
+        }
+    }
+
+    /// Says who may watch what this insider publishes.
+    pub fn set_audience(&self, audience: Audience) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.with_room(&self.room, |room| room.set_audience(self.connection, audience));
         }
     }
 

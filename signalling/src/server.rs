@@ -11,6 +11,7 @@ use althing_media_core::event::Event;
 use althing_media_net::{EventSink, LocalPeer, Worker};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::guest::{self, Guest, GuestError, GuestTransport};
@@ -196,6 +197,18 @@ impl Signalling {
         capacity: usize,
     ) -> Result<(Insider, LocalPeer), GuestError> {
         insider::admit(&self.hub, room, profile, capacity).await
+    }
+
+    /// The names of the rooms that there are.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<String> {
+        self.hub.each_room(|room| Some(room.name().to_owned()))
+    }
+
+    /// Changes when a room has begun, for who looks after each of them: see [`Self::rooms`].
+    #[must_use]
+    pub fn begun(&self) -> watch::Receiver<u64> {
+        self.hub.begun()
     }
 
     /// Closes all sessions and event streams and lets in nobody any more. The workers say goodbye to the peers.

@@ -11,6 +11,7 @@
 //! | `page` | the page at `/`: the program's, or a folder's |
 //! | `figures` | `GET /stats` |
 //! | `rtp_in` | doors for plain RTP |
+//! | `mix` | one stream of sound instead of many |
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the address and the token are this program's answer")]
@@ -21,6 +22,7 @@ mod connections;
 mod figures;
 mod invitation;
 mod media;
+mod mix;
 mod page;
 mod rtp_in;
 mod server;

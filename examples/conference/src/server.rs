@@ -21,6 +21,7 @@ use crate::connections;
 use crate::figures;
 use crate::invitation;
 use crate::media::{self, MediaError};
+use crate::mix;
 use crate::page::{self, PageError};
 use crate::rtp_in;
 use crate::settings::Settings;
@@ -95,6 +96,11 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
         );
     }
 
+    let mixing = settings
+        .mix
+        .on
+        .then(|| mix::start(signalling.clone(), settings.mix.clone()));
+
     let routes = page.merge(routes(&settings, &net, &signalling));
     let address = listeners
         .first()
@@ -108,6 +114,9 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
 
     tracing::info!("stopping");
     drop(doors);
+    if let Some(mixing) = mixing {
+        mixing.abort();
+    }
     signalling.close();
     signalling.drained(FAREWELL).await;
     serving.abort_all();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::arguments::Flags;
+use crate::mix::MixSettings;
 use crate::rtp_in::RtpIn;
 
 /// Name of the key that everybody knows: only good on one's own machine.
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     /// Doors for plain RTP.
     pub(crate) rtp_in: Vec<RtpIn>,
     pub(crate) webhooks: Webhooks,
+    pub(crate) mix: MixSettings,
 }
 
 /// The page and signalling.
@@ -195,6 +197,7 @@ impl Default for Settings {
             keys: BTreeMap::new(),
             rtp_in: Vec::new(),
             webhooks: Webhooks::default(),
+            mix: MixSettings::default(),
         }
     }
 }

@@ -155,6 +155,11 @@ impl Hub {
         Ok(())
     }
 
+    /// Tells when a room has begun.
+    pub(crate) fn begun(&self) -> watch::Receiver<u64> {
+        self.lock().begun.subscribe()
+    }
+
     /// Asks something of each room.
     pub(crate) fn each_room<R>(&self, ask: impl Fn(&Room) -> Option<R>) -> Vec<R> {
         self.lock()

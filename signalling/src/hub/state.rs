@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(super) endpoints: HashMap<(usize, EndpointId), String>,
     /// Calls of the application's servers that wait for answers.
     pub(crate) calls: protocol::Calls,
+    /// Counts rooms that have begun.
+    pub(super) begun: watch::Sender<u64>,
     /// Where it is told what happens in rooms.
     pub(super) webhooks: Option<Webhooks>,
     pub(super) closed: bool,
@@ -117,6 +119,9 @@ impl State {
         };
         let events: Vec<RoomEvent> = iter::from_fn(|| entry.room.poll_event()).collect();
         events.iter().for_each(|event| log(&entry.room, event));
+        if events.contains(&RoomEvent::Began) {
+            self.begun.send_modify(|count| *count = count.wrapping_add(1));
+        }
         if let Some(webhooks) = &self.webhooks {
             webhooks.tell(&entry.room, &events);
         }

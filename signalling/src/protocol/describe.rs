@@ -318,6 +318,7 @@ fn source(source: Source) -> proto::TrackSource {
         Source::Microphone => proto::TrackSource::Microphone,
         Source::ScreenShare => proto::TrackSource::ScreenShare,
         Source::ScreenShareAudio => proto::TrackSource::ScreenShareAudio,
+        Source::Other => proto::TrackSource::Unknown,
     }
 }
 

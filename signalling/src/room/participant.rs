@@ -72,6 +72,8 @@ pub enum Source {
     ScreenShare,
     /// The sound of a shared screen.
     ScreenShareAudio,
+    /// None of these: who watches a person does not see it, but who asks for the track by its name.
+    Other,
 }
 
 /// One participant.
@@ -366,6 +368,7 @@ impl Source {
             Self::Microphone => "microphone",
             Self::ScreenShare => "screen_share",
             Self::ScreenShareAudio => "screen_share_audio",
+            Self::Other => "other",
         }
     }
 

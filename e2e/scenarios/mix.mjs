@@ -1,0 +1,80 @@
+// The mix: one stream of sound of everybody, for watchers by WHEP and for members by the SDK, and without oneself for who talks.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openChromium } from '../lib/browsers.mjs';
+import { member } from '../lib/members.mjs';
+import { watch } from '../lib/people.mjs';
+import { check, scenario, until } from '../lib/runner.mjs';
+import { startServer } from '../lib/server.mjs';
+
+const ADA = 440;
+const BEN = 700;
+const NOBODY = 1500;
+
+async function mixingServer(t) {
+  const folder = await mkdtemp(join(tmpdir(), 'althing-config-'));
+  t.defer(() => rm(folder, { recursive: true, force: true }));
+  await writeFile(join(folder, 'althing.toml'), '[mix]\non = true\n');
+  return startServer(t, { flags: ['--config', join(folder, 'althing.toml')] });
+}
+
+/** Joins and publishes a tone. */
+async function talker(t, browser, server, identity, tone, claims = {}) {
+  const page = await member(t, browser, server, 'hall', identity, claims);
+  await page.run((tone) => me.sound({ tone }), tone);
+  return page;
+}
+
+/** How strong each of the three tones is in what comes from the mix. */
+const heard = (page) =>
+  page.run(async ([scripts, frequencies]) => {
+    const { tones } = await import(`${scripts}/measure.js`);
+    const publications = [...(me.room.remoteParticipants.get('mix')?.trackPublications.values() ?? [])];
+    const track = publications.find((one) => one.track)?.track;
+    if (!track) return undefined;
+    if (track.attachedElements.length === 0) document.body.append(track.attach());
+    return tones(track.mediaStreamTrack, frequencies);
+  }, [page.scripts, [ADA, BEN, NOBODY]]);
+
+/** Tones that are there are 30 dB above what is not. */
+async function hears(t, what, look, ...expected) {
+  let last;
+  await until(`${what}: the right tones`, async () => {
+    last = await look();
+    return last && expected.every((there, index) => (last[index] > last[2] + 30) === there);
+  }, 20_000, 200).catch((error) => {
+    throw new Error(`${error.message}; ${JSON.stringify(last)} dB at ${ADA}, ${BEN}, ${NOBODY} Hz`);
+  });
+  t.measured(what, last.join('/'));
+}
+
+scenario('mix: two talk, others hear both as one stream', { seconds: 120 }, async (t) => {
+  const server = await mixingServer(t);
+  const browser = await openChromium(t);
+  const listening = { listen: 'mix' };
+  const ada = await talker(t, browser, server, 'ada', ADA, { attributes: listening });
+  await talker(t, browser, server, 'ben', BEN);
+  const cleo = await member(t, browser, server, 'hall', 'cleo', { attributes: listening, grant: { canUpdateOwnMetadata: true } });
+  for (const page of [ada, cleo]) page.scripts = t.scripts;
+  const whep = await watch(t, await openChromium(t), server, 'hall', { participant: 'mix', soundOnly: true });
+  const stream = () => whep.run((frequencies) => measure.tones(me.stream.getAudioTracks()[0], frequencies), [ADA, BEN, NOBODY]);
+  await hears(t, 'by WHEP, dB', stream, true, true);
+  await hears(t, 'by the SDK, dB', () => heard(cleo), true, true);
+  await hears(t, 'who talks, dB', () => heard(ada), false, true);
+
+  // Who stops talking hears the common mix; who leaves is not in it any more.
+  await ada.run(() => me.unpublish({ source: 'microphone' }));
+  await hears(t, 'without the first, dB', () => heard(cleo), false, true);
+  await hears(t, 'who talks no more, dB', () => heard(ada), false, true);
+
+  // Back and forth in the middle of the call.
+  const choose = (listen) => cleo.run((listen) => me.room.localParticipant.setAttributes({ listen }), listen);
+  await choose('');
+  await until('no mix for who does not want it', async () => !(await heard(cleo)));
+  await choose('mix');
+  await hears(t, 'chosen again, dB', () => heard(cleo), false, true);
+  const { participants } = await server.room('hall');
+  check(participants.some((one) => one.identity === 'mix'), 'the mix is not in the listing');
+});

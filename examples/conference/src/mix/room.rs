@@ -1,0 +1,256 @@
+//! Who is mixed in one room, and who hears which mix.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
+
+use althing_media_core::payload::{Codec, MediaKind};
+use althing_media_core::{CodecParams, ExtensionMap, LayerTarget, Pt, Ssrc, StreamIds, TrackConfig};
+use althing_signalling::room::{
+    Admission, Audience, Encryption, Participant, Permissions, Profile, Room, Source, Track, TrackDetails, TrackSid,
+};
+use althing_signalling::sdp::CodecSpec;
+use althing_signalling::{GuestError, Insider, Signalling};
+
+use super::MixSettings;
+use super::thread::{self, Order};
+
+/// Packets that may wait for the mixer's thread: a second of sixty talkers.
+const CAPACITY: usize = 3000;
+
+/// The attribute by which somebody chooses what they hear, and the value that means the mix.
+const CHOICE: (&str, &str) = ("listen", "mix");
+
+/// The payload type of the mix.
+const OPUS: Pt = Pt::new(111);
+
+/// Mixes one room as long as it lasts.
+pub(super) async fn serve(signalling: Signalling, room: String, settings: MixSettings) {
+    if let Err(problem) = Mix::open(&signalling, &room, &settings).await {
+        tracing::warn!(room, %problem, "there is no mix");
+    }
+}
+
+/// The mix of one room.
+struct Mix {
+    insider: Insider,
+    orders: mpsc::Sender<Order>,
+    next_ssrc: u32,
+    /// For all who do not publish sound.
+    common: (TrackSid, Ssrc),
+    common_heard: bool,
+    /// For those who do, each without their own voice: by identity.
+    own: BTreeMap<String, Own>,
+    audience: Audience,
+}
+
+/// What one person hears who publishes sound.
+struct Own {
+    track: TrackSid,
+    ssrc: Ssrc,
+    voice: TrackSid,
+}
+
+/// What there should be.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    /// Tracks to mix.
+    voices: BTreeMap<TrackSid, Codec>,
+    /// Who hears all voices but one, which is theirs.
+    talkers: BTreeMap<String, TrackSid>,
+    /// Who hears all voices.
+    listeners: BTreeSet<String>,
+    /// Somebody hears all voices who is not in the room by its protocol.
+    watched: bool,
+}
+
+impl Mix {
+    async fn open(signalling: &Signalling, room: &str, settings: &MixSettings) -> Result<(), GuestError> {
+        let profile = Profile {
+            identity: settings.identity.clone(),
+            name: "Everybody".to_owned(),
+            attributes: BTreeMap::from([("mix".to_owned(), "all".to_owned())]),
+            permissions: Permissions {
+                publish: true,
+                subscribe: true,
+                service: true,
+                ..Permissions::default()
+            },
+            ..Profile::default()
+        };
+        let (mut insider, peer) = signalling.insider(room, &profile, CAPACITY).await?;
+        let nobody = Audience { only: Some(Vec::new()) };
+        insider.set_audience(nobody.clone());
+        let ssrc = Ssrc(1);
+        let common = publish(&mut insider, ssrc, Source::Microphone).await?;
+        let orders = thread::start(peer, settings.loudest).map_err(GuestError::Io)?;
+        let mix = Self {
+            insider,
+            orders,
+            next_ssrc: 2,
+            common: (common, ssrc),
+            common_heard: false,
+            own: BTreeMap::new(),
+            audience: nobody,
+        };
+        mix.run().await
+    }
+
+    async fn run(mut self) -> Result<(), GuestError> {
+        let mut before = Wanted::default();
+        loop {
+            let (common, me) = (self.common.0.clone(), self.insider.endpoint().0);
+            let wanted = self.insider.look(|room| {
+                let own = room.connection_of(me).map(|connection| connection.id);
+                let service = own
+                    .and_then(|own| room.participant_of(own))
+                    .map(|one| one.profile.identity.clone());
+                Wanted::in_room(room, service.as_deref(), &common)
+            });
+            let Some(wanted) = wanted else { return Ok(()) };
+            if wanted != before {
+                self.follow(&wanted).await;
+                self.tell(&wanted).await?;
+                before = wanted;
+            }
+            if !self.insider.changed().await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets the mixer hear the voices that are wanted, and no others.
+    async fn follow(&mut self, wanted: &Wanted) {
+        let gone: Vec<TrackSid> = self
+            .insider
+            .followed()
+            .filter(|sid| !wanted.voices.contains_key(*sid))
+            .cloned()
+            .collect();
+        for sid in gone {
+            self.insider.unfollow(&sid);
+            self.order(Order::Silence(sid));
+        }
+        for (sid, codec) in &wanted.voices {
+            // One that is gone already is not wanted any more at the next look.
+            if let Ok(Some(followed)) = self.insider.follow(sid, LayerTarget::BEST).await {
+                self.order(Order::Voice(sid.clone(), *codec, followed));
+            }
+        }
+    }
+
+    /// Gives everybody their mix.
+    async fn tell(&mut self, wanted: &Wanted) -> Result<(), GuestError> {
+        let common = wanted.watched || !wanted.listeners.is_empty();
+        if common != self.common_heard {
+            self.common_heard = common;
+            self.order(if common {
+                Order::Listen(self.common.1, None)
+            } else {
+                Order::Leave(self.common.1)
+            });
+        }
+        let own = std::mem::take(&mut self.own);
+        for (identity, own) in own {
+            if wanted.talkers.get(&identity) == Some(&own.voice) {
+                self.own.insert(identity, own);
+            } else {
+                self.order(Order::Leave(own.ssrc));
+                self.insider.unpublish(&own.track);
+            }
+        }
+        for (identity, voice) in &wanted.talkers {
+            if self.own.contains_key(identity) {
+                continue;
+            }
+            let ssrc = Ssrc(self.next_ssrc);
+            self.next_ssrc = self.next_ssrc.wrapping_add(1).max(2);
+            let track = publish(&mut self.insider, ssrc, Source::Other).await?;
+            self.order(Order::Listen(ssrc, Some(voice.clone())));
+            let voice = voice.clone();
+            self.own.insert(identity.clone(), Own { track, ssrc, voice });
+        }
+        let admit = |identity: &String, track: &TrackSid| Admission {
+            sid: String::new(),
+            identity: identity.clone(),
+            tracks: Some(vec![track.clone()]),
+        };
+        let listeners = wanted.listeners.iter().map(|identity| admit(identity, &self.common.0));
+        let talkers = self.own.iter().map(|(identity, own)| admit(identity, &own.track));
+        let audience = Audience {
+            only: Some(listeners.chain(talkers).collect()),
+        };
+        if audience != self.audience {
+            self.audience = audience.clone();
+            self.insider.set_audience(audience);
+        }
+        Ok(())
+    }
+
+    /// A thread that has ended hears no more orders; then the room ends too.
+    fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Wanted {
+    fn in_room(room: &Room, me: Option<&str>, common: &TrackSid) -> Self {
+        let mut wanted = Self::default();
+        let mut all = room.participants().iter().flat_map(Participant::tracks);
+        let track = all.find(|track| track.sid == *common);
+        wanted.watched = track.is_some_and(|track| room.demand(track).is_some());
+        let (choice, mix) = CHOICE;
+        let others = || {
+            room.participants()
+                .iter()
+                .filter(|one| Some(one.profile.identity.as_str()) != me)
+        };
+        for one in others().filter(|one| one.profile.attributes.get(choice).is_some_and(|chosen| chosen == mix)) {
+            let voice = one
+                .tracks()
+                .find(|track| is_voice(track) && track.source == Source::Microphone);
+            let identity = one.profile.identity.clone();
+            match voice {
+                Some(voice) => drop(wanted.talkers.insert(identity, voice.sid.clone())),
+                None => drop(wanted.listeners.insert(identity)),
+            }
+        }
+        // While nobody listens, nothing is decoded.
+        if wanted.watched || !wanted.talkers.is_empty() || !wanted.listeners.is_empty() {
+            let voices = others().flat_map(Participant::tracks).filter(|track| is_voice(track));
+            wanted.voices = voices.map(|track| (track.sid.clone(), track.codec.codec)).collect();
+        }
+        wanted
+    }
+}
+
+/// What can be mixed: sound that is not encrypted for its receivers.
+fn is_voice(track: &Track) -> bool {
+    track.kind == MediaKind::Audio && track.details.encryption == Encryption::None
+}
+
+async fn publish(insider: &mut Insider, ssrc: Ssrc, source: Source) -> Result<TrackSid, GuestError> {
+    let track = TrackConfig {
+        mid: None,
+        kind: MediaKind::Audio,
+        codecs: vec![CodecParams {
+            codec: Codec::Opus,
+            pt: OPUS,
+            rtx: None,
+        }],
+        extensions: ExtensionMap::new(),
+        rids: Default::default(),
+        streams: [StreamIds { ssrc, rtx: None }].into_iter().collect(),
+        nack: false,
+        transport_cc: false,
+    };
+    let codec = CodecSpec {
+        codec: Codec::Opus,
+        h264: None,
+    };
+    let details = TrackDetails {
+        name: "mix".to_owned(),
+        stream: "mix".to_owned(),
+        ..TrackDetails::default()
+    };
+    insider.publish(track, source, codec, details).await
+}
