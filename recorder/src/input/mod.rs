@@ -20,6 +20,8 @@ mod assemble;
 mod av1;
 mod bits;
 mod depacketize;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod h264;
 pub mod reorder;
 mod vp8;
@@ -188,10 +190,15 @@ impl Input {
 
     /// The next output; [`Output::Timeout`] when there is none.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| {
-            let stream = self.stream.as_ref();
-            Output::Timeout(stream.and_then(|stream| stream.reorder.next_timeout()))
-        })
+        self.outputs
+            .pop_front()
+            .unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.stream.as_ref()?.reorder.next_timeout()
     }
 
     /// What became of the packets.

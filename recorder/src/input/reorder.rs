@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use althing_media_core::packet::{Packet, SeqExtender, SeqNo};
 
-/// How long a hole is waited for: three retransmissions over half the world.
-pub const MAX_WAIT: Duration = Duration::from_millis(600);
+/// How long a hole is waited for: two retransmissions over half the world, three over a continent. With what a container
+/// gathers for a fragment it makes less than the second that a crash may cost.
+pub const MAX_WAIT: Duration = Duration::from_millis(400);
 /// Packets behind holes that are kept, at most: a second of 6 Mbit/s.
 pub const MAX_WAITING: usize = 600;
 /// A packet that is further ahead than this belongs to another life of the stream.

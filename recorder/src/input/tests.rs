@@ -255,6 +255,28 @@ fn another_ssrc_codec_and_size_go_on_in_one_track() {
 }
 
 #[test]
+fn spatial_layers_of_vp9_become_one_superframe() {
+    let mut stage = Stage::new(MediaKind::Video);
+    let mut sender = Sender::new(Codec::Vp9);
+    // A keyframe of 64 by 64, and what refers to it.
+    let lower = [0x82, 0x49, 0x83, 0x42, 0x00, 0x03, 0xf0, 0x03, 0xf0];
+    let upper = [0x86, 1, 2];
+    let structure = [0xae, 1, 0x00, 0, 0x30, 0, 64, 0, 64, 0, 128, 0, 128];
+    stage.take([
+        sender.packet(0, false, &[&structure[..], &lower].concat()),
+        sender.packet(0, true, &[&[0xac, 1, 0x03, 0][..], &upper].concat()),
+    ]);
+    let outputs = stage.outputs();
+    let [Output::Format(TrackFormat::Video(format)), Output::Frame(frame)] = &outputs[..] else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!((format.width, format.height), (128, 128));
+    assert_eq!(format.config[..], [0, 10, 0x82, 2, 2, 2, 0, 0]);
+    let index = [0xd9, 9, 0, 0, 0, 3, 0, 0, 0, 0xd9];
+    assert_eq!(frame.data[..], [&lower[..], &upper, &index].concat());
+}
+
+#[test]
 fn capture_times_place_frames_whatever_the_network_does() {
     let mut stage = Stage::new(MediaKind::Video);
     let mut sender = Sender::new(Codec::Vp8);

@@ -1,0 +1,354 @@
+//! A recording on a disk: a folder with the log, the media and, in the end, the manifest.
+//!
+//! ```text
+//!  2026-11-27-standup/
+//!    events.jsonl         the log: appended to, nothing else; what is signed is synced before media that it allows
+//!    t01-microphone.webm  one file for each track, more when its codec changes
+//!    t02-camera.webm
+//!    manifest.json        made of the log when the recording ends; after a crash, by [`recover`]
+//! ```
+//!
+//! Here is the only code of the machine that touches files. It blocks for as long as the log takes: a few lines of text now
+//! and then; media go through the thread of [`crate::file::Disk`]. Not here: where recordings lie, who may have them.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
+
+use super::chain::{Chain, Fault, Log, Signer, hex};
+use super::entry::{DeleteReason, DeletedFile, Entry};
+use super::{Manifest, Output, Recording};
+use crate::container::Container;
+use crate::file::{Disk, Taken, Writer, WriterConfig};
+use crate::frame::MediaTime;
+use crate::recover;
+
+/// The log's name.
+pub const LOG: &str = "events.jsonl";
+/// The manifest's name.
+pub const MANIFEST: &str = "manifest.json";
+/// The largest log that is read, in bytes.
+const MAX_LOG: u64 = 1 << 30;
+/// What waits for its fragment to fill is given out after so long: nothing came.
+const FLUSH: Duration = Duration::from_secs(1);
+/// A day, in milliseconds.
+const DAY: u64 = 86_400_000;
+
+/// A recording that is being written.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    disk: Arc<Disk>,
+    log: File,
+    recording: Recording,
+    writers: HashMap<String, Writer>,
+    flushed: Option<Instant>,
+}
+
+/// What is left to do after [`Folder::drain`].
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Drained {
+    /// RTCP packets for the router.
+    pub feedback: Vec<Bytes>,
+    /// Call [`Folder::handle_timeout`] then.
+    pub timeout: Option<Instant>,
+}
+
+impl Folder {
+    /// Makes the folder, which must not be there, and the log in it.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be made.
+    pub fn create(path: &Path, disk: &Arc<Disk>, recording: Recording) -> io::Result<Self> {
+        fs::create_dir(path)?;
+        let log = OpenOptions::new().append(true).create_new(true).open(path.join(LOG))?;
+        // So that nobody finishes or deletes what is being written.
+        log.lock()?;
+        let mut folder = Self {
+            path: path.to_owned(),
+            disk: Arc::clone(disk),
+            log,
+            recording,
+            writers: HashMap::new(),
+            flushed: None,
+        };
+        folder.drain()?;
+        Ok(folder)
+    }
+
+    /// The machine, to be told what happens; then [`Self::drain`].
+    pub fn recording(&mut self) -> &mut Recording {
+        &mut self.recording
+    }
+
+    /// Does what the machine wants done.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be written: then nothing may be recorded any more. Drop the folder, and later [`recover`] it.
+    /// What is wrong with a media file is written down, and told by the disk.
+    pub fn drain(&mut self) -> io::Result<Drained> {
+        let mut drained = Drained::default();
+        loop {
+            match self.recording.poll_output() {
+                Output::Log { line, durable } => {
+                    self.log.write_all(line.as_bytes())?;
+                    if durable {
+                        self.log.sync_data()?;
+                    }
+                }
+                Output::Begin {
+                    file,
+                    container,
+                    format,
+                    origin,
+                } => {
+                    let mut config = WriterConfig::new(container);
+                    config.muxer.origin = origin;
+                    let path = self.path.join(&file);
+                    match Writer::new(&self.disk, &path, &[format], config) {
+                        Ok(writer) => drop(self.writers.insert(file, writer)),
+                        Err(problem) => self.fail(&file, &problem.to_string()),
+                    }
+                }
+                Output::Frame { file, frame } => {
+                    let taken = self.writers.get_mut(&file).map(|writer| writer.handle_frame(0, frame));
+                    if matches!(taken, Some(Ok(Taken::Failed))) {
+                        self.fail(&file, "the disk");
+                    }
+                }
+                Output::Finish { file } => {
+                    if let Some(writer) = self.writers.remove(&file) {
+                        writer.finish();
+                    }
+                }
+                Output::Feedback(packet) => drained.feedback.push(packet),
+                Output::Timeout(timeout) => {
+                    let flush = self.flushed.map(|at| at + FLUSH);
+                    drained.timeout = [timeout, flush].into_iter().flatten().min();
+                    return Ok(drained);
+                }
+            }
+        }
+    }
+
+    /// Does what is due: timers of the machine, media that wait for more. Call it at least once a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::drain`].
+    pub fn handle_timeout(&mut self, now: Instant) -> io::Result<Drained> {
+        self.recording.handle_timeout(now);
+        if self.flushed.is_none_or(|at| now.saturating_duration_since(at) >= FLUSH) {
+            self.flushed = Some(now);
+            self.writers.values_mut().for_each(Writer::flush);
+        }
+        self.drain()
+    }
+
+    /// Ends the recording: finishes the files, closes the log, writes the manifest. `missed`: packets that did not fit the
+    /// queue in front.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::drain`].
+    pub fn finish(mut self, now: Instant, missed: u64) -> io::Result<()> {
+        self.recording.stop(now, missed);
+        self.drain()?;
+        self.log.sync_data()?;
+        let log = read(&self.path.join(LOG), None)?;
+        write_manifest(&self.path, &log, &mut |_| None)
+    }
+
+    fn fail(&mut self, file: &str, problem: &str) {
+        self.writers.remove(file);
+        self.recording.handle_file_failed(file, problem);
+    }
+}
+
+/// What became of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// Its manifest is complete now, or was before.
+    Complete,
+    /// Somebody records into it. It was left as it is.
+    InUse,
+    /// It has no log.
+    Foreign,
+    /// Its log was changed behind our back: it is read up to there, and the rest is left as it is.
+    Damaged(Fault),
+}
+
+/// Finishes what a crash has left: cuts a torn line, closes the media, writes the manifest. Does nothing to a recording that
+/// was finished. `key`: see [`Log::read`].
+///
+/// # Errors
+///
+/// When a file cannot be read or written.
+pub fn recover(path: &Path, key: Option<&str>) -> io::Result<State> {
+    let Some(file) = lock(path)? else {
+        return Ok(if path.join(LOG).exists() {
+            State::InUse
+        } else {
+            State::Foreign
+        });
+    };
+    let log = read(&path.join(LOG), key)?;
+    let deleted = log.lines.iter().any(|line| matches!(line.entry, Entry::Deleted { .. }));
+    if log.fault == Some(Fault::Torn) {
+        file.set_len(log.len as u64)?;
+    }
+    if deleted {
+        // Half of it may be there still.
+        remove_media(path)?;
+    } else {
+        recover::directory(path, &mut |_| ())?;
+    }
+    write_manifest(path, &log, &mut |name| length(&path.join(name)))?;
+    Ok(match log.fault {
+        Some(fault) if fault != Fault::Torn => State::Damaged(fault),
+        _ => State::Complete,
+    })
+}
+
+/// Deletes the media of a recording, and writes down, signed, what is deleted; the log and the manifest stay. `unix_ms` is the
+/// time, in milliseconds since 1970. Does nothing to a recording that somebody records into, or that is none.
+///
+/// # Errors
+///
+/// When a file cannot be read, written or removed; call it again.
+pub fn delete(path: &Path, reason: DeleteReason, signer: Signer, unix_ms: u64) -> io::Result<State> {
+    let key = signer.public_key();
+    let state = recover(path, Some(&key))?;
+    if state != State::Complete {
+        return Ok(state);
+    }
+    let Some(mut file) = lock(path)? else {
+        return Ok(State::InUse);
+    };
+    let log = read(&path.join(LOG), Some(&key))?;
+    let files = media(path)?
+        .iter()
+        .map(|file| describe(file))
+        .collect::<io::Result<Vec<_>>>()?;
+    if !files.is_empty() {
+        let mut chain = Chain::after(signer, &log);
+        let at = log.lines.last().map_or(MediaTime::ZERO, |line| MediaTime(line.at));
+        let deleted = Entry::Deleted { unix_ms, reason, files };
+        let line = chain.line(at, &deleted).ok_or(io::ErrorKind::FileTooLarge)?;
+        file.write_all(line.as_bytes())?;
+        file.sync_data()?;
+        remove_media(path)?;
+        let log = read(&path.join(LOG), Some(&key))?;
+        write_manifest(path, &log, &mut |_| None)?;
+    }
+    Ok(State::Complete)
+}
+
+/// Deletes the media of a recording whose time is over at `unix_ms`; whether it is.
+///
+/// # Errors
+///
+/// As [`delete`].
+pub fn expire(path: &Path, signer: Signer, unix_ms: u64) -> io::Result<bool> {
+    let log = match read(&path.join(LOG), Some(&signer.public_key())) {
+        Ok(log) => log,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let manifest = Manifest::of(&log, &mut |_| None);
+    let end = manifest.unix_ms.saturating_add(manifest.duration / 1_000_000);
+    let kept = manifest.keep_days.map(|days| end.saturating_add(u64::from(days) * DAY));
+    if kept.is_none_or(|until| unix_ms < until) {
+        return Ok(false);
+    }
+    Ok(delete(path, DeleteReason::Expired, signer, unix_ms)? == State::Complete)
+}
+
+/// The log, if nobody else has it.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = match OpenOptions::new().append(true).read(true).open(path.join(LOG)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn read(path: &Path, key: Option<&str>) -> io::Result<Log> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_LOG).read_to_end(&mut bytes)?;
+    Ok(Log::read(&bytes, key))
+}
+
+fn write_manifest(path: &Path, log: &Log, length_of: &mut dyn FnMut(&str) -> Option<MediaTime>) -> io::Result<()> {
+    let json = serde_json::to_vec_pretty(&Manifest::of(log, length_of))?;
+    recover::replace(&path.join(MANIFEST), &json)
+}
+
+/// How long a file of media is.
+fn length(path: &Path) -> Option<MediaTime> {
+    let file = File::open(path).ok()?;
+    let len = file.metadata().ok()?.len();
+    let plan = recover::plan(Container::of(path)?, &mut Whole { file, len }).ok()??;
+    Some(plan.end).filter(|_| plan.has_media)
+}
+
+struct Whole {
+    file: File,
+    len: u64,
+}
+
+impl recover::Source for Whole {
+    fn size(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&mut self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(buf, at)
+    }
+}
+
+/// The media of a recording, by name.
+fn media(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+    let files = entries.iter().map(fs::DirEntry::path);
+    let mut media: Vec<_> = files.filter(|file| Container::of(file).is_some()).collect();
+    media.sort();
+    Ok(media)
+}
+
+fn remove_media(path: &Path) -> io::Result<()> {
+    media(path)?.iter().try_for_each(fs::remove_file)
+}
+
+fn describe(path: &Path) -> io::Result<DeletedFile> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut bytes) = (Context::new(&SHA256), 0);
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            len => {
+                hash.update(&piece[..len]);
+                bytes += len as u64;
+            }
+        }
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(DeletedFile::new(name, bytes, hex(hash.finish().as_ref())))
+}

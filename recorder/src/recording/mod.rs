@@ -1,0 +1,711 @@
+//! The recording of a room: who is in it, what they agree to, which frames go into which file, and the log of it all.
+//!
+//! ```text
+//!  people, tracks, answers ─► Consent ─┐
+//!  packets of a local peer ─► Input ───┴─► Recording ─► poll_output: lines for the log, files, frames, wishes (RTCP)
+//!  speakers, chat, chapters ───────────────┘
+//! ```
+//!
+//! Sans-I/O. Each track of each person who agrees has files of its own; a new one begins when the codec changes, or what an
+//! MP4 says of it once and for all. The log ([`Chain`]) holds all else, and the [`Manifest`] is made of it, at the end or
+//! after a crash.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | this | the machine |
+//! | [`entry`] | what the log can say |
+//! | [`chain`] | how it says it so that nobody can change it |
+//! | [`manifest`] | what a player wants to know, made of the log |
+//! | `folder` (feature `file`) | a recording on a disk: written, finished after a crash, deleted |
+
+pub mod chain;
+pub mod entry;
+#[cfg(feature = "file")]
+pub mod folder;
+pub mod manifest;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use althing_media_core::packet::Kind as PacketKind;
+use althing_media_core::payload::MediaKind;
+use althing_media_core::rtcp::{self, Message};
+use althing_media_core::{Codec, CodecParams, ExtensionMap, Packet, Ssrc};
+use bytes::Bytes;
+
+pub use self::chain::{Chain, Log, Signer};
+pub use self::entry::{Entry, PersonId, TrackNumber};
+pub use self::manifest::Manifest;
+use crate::consent::{self, Consent, State};
+use crate::container::Container;
+use crate::frame::{Frame, MediaTime, TrackFormat};
+use crate::input::{self, Break, BreakCause, Input};
+use crate::timeline::SenderWall;
+
+/// Tracks of one recording, over its whole time.
+pub const MAX_TRACKS: u32 = 10_000;
+/// Files of one track: a sender that changes codecs more often is not recorded any further.
+pub const MAX_FILES: u32 = 200;
+/// Lines of the log about one track; what changes more often is not told any further.
+const MAX_TRACK_LINES: u32 = 5_000;
+/// Lines of the log in all. Consent, files and the end are told beyond it.
+const MAX_LINES: u64 = 1_000_000;
+/// The longest text of a person or about one that is kept, in bytes.
+const MAX_TEXT: usize = 16 * 1024;
+/// The longest name that is kept, in bytes.
+const MAX_NAME: usize = 256;
+/// How long a track rests after its file could not be written: a full disk is not tried with each packet.
+const REST: Duration = Duration::from_secs(10);
+/// Under which SSRC keyframes are asked for: a receiver has none of its own.
+const OUR_SSRC: Ssrc = Ssrc(1);
+
+/// How a recording begins.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers")]
+pub struct RecordingConfig {
+    /// Its name.
+    pub name: String,
+    /// The room.
+    pub room: String,
+    /// The time at `now`, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// How many days the media may be kept; `None`: until somebody asks.
+    pub keep_days: Option<u32>,
+    /// Signs the log.
+    pub signer: Signer,
+    /// Who is there. They are asked; people are numbered from 1 in this order, then in the order of joining.
+    pub people: Vec<Person>,
+    /// Which of them wants it, by index: agrees with that.
+    pub by: Option<usize>,
+}
+
+impl RecordingConfig {
+    /// Of nobody yet, in no room, to be kept until somebody asks; `unix_ms`: see there.
+    #[must_use]
+    pub fn new(name: &str, unix_ms: u64, signer: Signer) -> Self {
+        Self {
+            name: name.to_owned(),
+            room: String::new(),
+            unix_ms,
+            keep_days: None,
+            signer,
+            people: Vec::new(),
+            by: None,
+        }
+    }
+
+    /// The same, wanted by this person, who agrees with that.
+    #[must_use]
+    pub fn by(mut self, person: Person) -> Self {
+        self.by = Some(self.people.len());
+        self.people.push(person);
+        self
+    }
+}
+
+/// Somebody in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers")]
+pub struct Person {
+    /// Unique in the room.
+    pub identity: String,
+    /// As shown to others.
+    pub name: String,
+}
+
+impl Person {
+    /// Somebody with this identity and name.
+    #[must_use]
+    pub fn new(identity: &str, name: &str) -> Self {
+        Self {
+            identity: identity.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// A track, as it is delivered to a peer in the router's process.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers")]
+pub struct TrackInfo {
+    /// Whose.
+    pub person: PersonId,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// Camera, microphone, screen: names its files.
+    pub source: String,
+    /// Under which its packets come.
+    pub ssrc: Ssrc,
+    /// What their payload types mean.
+    pub codecs: Vec<CodecParams>,
+    /// The ids of their extensions.
+    pub extensions: ExtensionMap,
+}
+
+/// What is to be done. Poll until `Timeout`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Append this line to the log, at once. `durable`: and force it onto the disk.
+    Log {
+        /// With its line feed.
+        line: String,
+        /// It is signed.
+        durable: bool,
+    },
+    /// Begin a file.
+    Begin {
+        /// Its name, without extension; only letters, digits and `-`.
+        file: String,
+        /// What kind.
+        container: Container,
+        /// What is in it.
+        format: TrackFormat,
+        /// Its time zero.
+        origin: MediaTime,
+    },
+    /// Put this frame into a file that was begun.
+    Frame {
+        /// Which.
+        file: String,
+        /// The frame, in the recording's time.
+        frame: Frame,
+    },
+    /// The file is finished.
+    Finish {
+        /// Which.
+        file: String,
+    },
+    /// Give this RTCP packet to the router.
+    Feedback(Bytes),
+    /// Nothing more for now; call [`Recording::handle_timeout`] then.
+    Timeout(Option<Instant>),
+}
+
+/// A recording.
+#[derive(Debug)]
+pub struct Recording {
+    chain: Chain,
+    created: Instant,
+    /// The latest moment that was told.
+    now: Instant,
+    created_ms: u64,
+    started: Option<Instant>,
+    consent: Consent,
+    walls: BTreeMap<PersonId, SenderWall>,
+    people: u32,
+    tracks: BTreeMap<TrackNumber, Track>,
+    numbers: u32,
+    by_ssrc: HashMap<Ssrc, TrackNumber>,
+    speakers: Vec<PersonId>,
+    outputs: VecDeque<Output>,
+    lines: u64,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Track {
+    info: TrackInfo,
+    source: String,
+    /// Made when the person has agreed.
+    input: Option<Input>,
+    format: Option<TrackFormat>,
+    file: Option<File>,
+    files: u32,
+    lines: u32,
+    rests_until: Option<Instant>,
+}
+
+/// The file that is being written.
+#[derive(Debug)]
+struct File {
+    name: String,
+    container: Container,
+    format: TrackFormat,
+    until: MediaTime,
+}
+
+impl File {
+    fn file_name(&self) -> String {
+        format!("{}.{}", self.name, self.container.extension())
+    }
+}
+
+impl Recording {
+    /// Somebody wants a recording: those who are there are asked.
+    #[must_use]
+    pub fn new(now: Instant, config: RecordingConfig) -> Self {
+        let people = u32::try_from(config.people.len().min(consent::MAX_PEOPLE)).unwrap_or(0);
+        let by = config.by.and_then(|by| u32::try_from(by + 1).ok()).map(PersonId);
+        let mut recording = Self {
+            chain: Chain::new(config.signer),
+            created: now,
+            now,
+            created_ms: config.unix_ms,
+            started: None,
+            consent: Consent::ask(now, by, (1..=people).map(PersonId)),
+            walls: BTreeMap::new(),
+            people,
+            tracks: BTreeMap::new(),
+            numbers: 0,
+            by_ssrc: HashMap::new(),
+            speakers: Vec::new(),
+            outputs: VecDeque::new(),
+            lines: 0,
+            closed: false,
+        };
+        let opened = Entry::Opened {
+            version: entry::VERSION,
+            recording: cut(&config.name, MAX_NAME),
+            room: cut(&config.room, MAX_NAME),
+            unix_ms: config.unix_ms,
+            key: recording.chain.public_key(),
+            keep_days: config.keep_days,
+        };
+        recording.log(now, &opened);
+        for (n, person) in (1..=people).zip(&config.people) {
+            recording.log(now, &joined(PersonId(n), person));
+        }
+        recording.settle(now);
+        recording
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.consent.state()
+    }
+
+    /// Whether what this person sends is recorded.
+    #[must_use]
+    pub fn records(&self, person: PersonId) -> bool {
+        self.consent.allows(person)
+    }
+
+    /// Somebody comes and is asked; `None` after [`consent::MAX_PEOPLE`].
+    pub fn handle_join(&mut self, now: Instant, person: &Person) -> Option<PersonId> {
+        if self.people as usize >= consent::MAX_PEOPLE || self.closed {
+            return None;
+        }
+        self.people += 1;
+        let id = PersonId(self.people);
+        self.log(now, &joined(id, person));
+        self.consent.join(now, id);
+        self.settle(now);
+        Some(id)
+    }
+
+    /// Somebody goes, with all tracks.
+    pub fn handle_leave(&mut self, now: Instant, person: PersonId) {
+        let of = |track: &(&TrackNumber, &Track)| track.1.info.person == person;
+        let tracks: Vec<_> = self.tracks.iter().filter(of).map(|(number, _)| *number).collect();
+        tracks
+            .into_iter()
+            .for_each(|track| self.handle_track_removed(now, track));
+        self.log(now, &Entry::PersonLeft { person });
+        self.consent.leave(person);
+        self.walls.remove(&person);
+        self.settle(now);
+    }
+
+    /// Somebody agrees or declines.
+    pub fn handle_answer(&mut self, now: Instant, person: PersonId, agrees: bool) {
+        self.consent.answer(person, agrees);
+        self.settle(now);
+    }
+
+    /// A track is there; `None` after [`MAX_TRACKS`].
+    pub fn handle_track_added(&mut self, now: Instant, info: TrackInfo) -> Option<TrackNumber> {
+        if self.numbers >= MAX_TRACKS || self.closed {
+            return None;
+        }
+        self.numbers += 1;
+        let number = TrackNumber(self.numbers);
+        let kind = match info.kind {
+            MediaKind::Audio => entry::Kind::Audio,
+            _ => entry::Kind::Video,
+        };
+        let source = plain(&info.source);
+        let added = Entry::TrackAdded {
+            track: number,
+            person: info.person,
+            kind,
+            source: source.clone(),
+        };
+        self.log(now, &added);
+        self.by_ssrc.insert(info.ssrc, number);
+        let track = Track {
+            info,
+            source,
+            input: None,
+            format: None,
+            file: None,
+            files: 0,
+            lines: 0,
+            rests_until: None,
+        };
+        self.tracks.insert(number, track);
+        Some(number)
+    }
+
+    /// A track is gone. Harmless when it was not there.
+    pub fn handle_track_removed(&mut self, now: Instant, number: TrackNumber) {
+        self.finish_file(now, number);
+        if let Some(track) = self.tracks.remove(&number) {
+            self.by_ssrc
+                .retain(|ssrc, of| *of != number || *ssrc != track.info.ssrc);
+            self.log(now, &Entry::TrackRemoved { track: number });
+        }
+    }
+
+    /// A track is muted, or heard again.
+    pub fn handle_track_muted(&mut self, now: Instant, track: TrackNumber, muted: bool) {
+        self.note(now, track, &Entry::TrackMuted { track, muted });
+    }
+
+    /// Takes an RTP or RTCP packet that came at `now`. What is nobody's, or of somebody who did not agree, is dropped.
+    pub fn handle_packet(&mut self, now: Instant, packet: &Bytes) {
+        self.now = now;
+        match PacketKind::of(packet) {
+            Some(PacketKind::Rtp) => self.handle_rtp(now, packet),
+            Some(PacketKind::Rtcp) => self.handle_rtcp(now, packet),
+            _ => {}
+        }
+    }
+
+    /// Who speaks now, the loudest first.
+    pub fn handle_speakers(&mut self, now: Instant, people: &[PersonId]) {
+        let people: Vec<_> = people.iter().copied().filter(|person| self.records(*person)).collect();
+        if people != self.speakers && self.lines < MAX_LINES {
+            self.speakers.clone_from(&people);
+            self.log(now, &Entry::Speakers { people });
+        }
+    }
+
+    /// A message to all; kept when its author agreed.
+    pub fn handle_chat(&mut self, now: Instant, person: PersonId, text: &str) {
+        if self.records(person) && self.lines < MAX_LINES {
+            let text = cut(text, MAX_TEXT);
+            self.log(now, &Entry::Chat { person, text });
+        }
+    }
+
+    /// Somebody marks the place.
+    pub fn handle_chapter(&mut self, now: Instant, title: &str) {
+        if self.state() == State::Running && self.lines < MAX_LINES {
+            let title = cut(title, MAX_NAME);
+            self.log(now, &Entry::Chapter { title });
+        }
+    }
+
+    /// A file that was begun cannot be written any more: after ten seconds the track goes on in another one.
+    pub fn handle_file_failed(&mut self, file: &str, problem: &str) {
+        let of = |track: &Track| track.file.as_ref().is_some_and(|open| open.name == file);
+        let found = self.tracks.iter_mut().find(|(_, track)| of(track));
+        let Some((_, track)) = found else { return };
+        let Some(open) = track.file.take() else { return };
+        track.input = None;
+        track.rests_until = Some(self.now + REST);
+        let failed = Entry::FileFailed {
+            file: open.file_name(),
+            problem: cut(problem, MAX_NAME),
+        };
+        self.log(self.now, &failed);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.consent.handle_timeout(now);
+        self.settle(now);
+        let numbers: Vec<_> = self.tracks.keys().copied().collect();
+        for number in numbers {
+            if let Some((track, wall)) = self.track(number) {
+                let Some(input) = &mut track.input else { continue };
+                input.handle_timeout(now, wall);
+                self.pump(now, number);
+            }
+        }
+    }
+
+    /// Ends it: files are finished, the log is closed. `missed`: packets that the queue in front was too full for. Harmless
+    /// when it has ended.
+    pub fn stop(&mut self, now: Instant, missed: u64) {
+        if self.closed {
+            return;
+        }
+        self.consent.stop();
+        self.settle(now);
+        self.closed = true;
+        self.log(now, &Entry::Closed { missed });
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| {
+            let inputs = self.tracks.values().filter_map(|track| track.input.as_ref());
+            let timeouts = inputs.filter_map(Input::next_timeout);
+            Output::Timeout(timeouts.chain(self.consent.next_timeout()).min())
+        })
+    }
+
+    fn handle_rtp(&mut self, now: Instant, packet: &Bytes) {
+        let Ok(packet) = Packet::parse(packet.clone()) else {
+            return;
+        };
+        let (ssrc, pt) = (packet.view().ssrc(), packet.view().pt());
+        let Some(&number) = self.by_ssrc.get(&ssrc) else { return };
+        let Some((track, wall)) = self.track(number) else {
+            return;
+        };
+        let codec = track.info.codecs.iter().find(|params| params.pt == pt);
+        let (Some(input), Some(params)) = (&mut track.input, codec) else {
+            return;
+        };
+        input.handle_packet(now, wall, params.codec, packet);
+        self.pump(now, number);
+    }
+
+    fn handle_rtcp(&mut self, now: Instant, packet: &[u8]) {
+        for message in rtcp::messages(packet).map_while(Result::ok) {
+            if let Message::SenderReport(report) = message
+                && let Some(&number) = self.by_ssrc.get(&report.ssrc)
+                && let Some((track, wall)) = self.track(number)
+                && let Some(input) = &mut track.input
+            {
+                input.handle_report(now, wall, report.ntp, report.rtp);
+            }
+        }
+    }
+
+    /// A track of somebody who agreed, with its input, and the clock of the person.
+    fn track(&mut self, number: TrackNumber) -> Option<(&mut Track, &mut SenderWall)> {
+        let started = self.started?;
+        let track = self.tracks.get_mut(&number)?;
+        let person = track.info.person;
+        let rests = track.rests_until.is_some_and(|until| self.now < until);
+        if rests || !self.consent.allows(person) || track.files > MAX_FILES {
+            return None;
+        }
+        let wall = self.walls.entry(person).or_insert_with(|| SenderWall::new(started));
+        if track.input.is_none() {
+            track.input = Some(Input::new(track.info.kind, &track.info.extensions));
+        }
+        Some((track, wall))
+    }
+
+    /// Takes what a track's input has.
+    fn pump(&mut self, now: Instant, number: TrackNumber) {
+        loop {
+            let Some(track) = self.tracks.get_mut(&number) else {
+                return;
+            };
+            let Some(input) = &mut track.input else { return };
+            match input.poll_output() {
+                input::Output::Format(format) => self.on_format(now, number, format),
+                input::Output::Break(gap) => self.on_break(now, number, gap),
+                input::Output::Frame(frame) => self.on_frame(now, number, frame),
+                input::Output::WantKeyframe => {
+                    let mut pli = [0; 12];
+                    let len = rtcp::pli::write(&mut pli, OUR_SSRC, track.info.ssrc).unwrap_or(0);
+                    let pli = Bytes::copy_from_slice(&pli[..len]);
+                    self.outputs.push_back(Output::Feedback(pli));
+                }
+                input::Output::Timeout(_) => return,
+            }
+        }
+    }
+
+    fn on_format(&mut self, now: Instant, number: TrackNumber, format: TrackFormat) {
+        let Some(track) = self.tracks.get_mut(&number) else {
+            return;
+        };
+        let fits = track.file.as_ref().is_none_or(|file| goes_on(file, &format));
+        let (width, height) = match &format {
+            TrackFormat::Video(video) => (Some(video.width), Some(video.height)),
+            TrackFormat::Audio(_) => (None, None),
+        };
+        let told = Entry::Format {
+            track: number,
+            codec: codec_name(format.codec()).to_owned(),
+            width,
+            height,
+        };
+        track.format = Some(format);
+        if !fits {
+            self.finish_file(now, number);
+        }
+        self.note(now, number, &told);
+    }
+
+    fn on_break(&mut self, now: Instant, number: TrackNumber, gap: Break) {
+        let told = Entry::Break {
+            track: number,
+            from: gap.from.0,
+            until: gap.until.0,
+            lost: gap.cause == BreakCause::Loss,
+        };
+        self.note(now, number, &told);
+    }
+
+    fn on_frame(&mut self, now: Instant, number: TrackNumber, frame: Frame) {
+        self.begin_file(now, number, &frame);
+        let Some(file) = self.tracks.get_mut(&number).and_then(|track| track.file.as_mut()) else {
+            return;
+        };
+        file.until = frame.at.plus(frame.duration.unwrap_or_default());
+        let file = file.name.clone();
+        self.outputs.push_back(Output::Frame { file, frame });
+    }
+
+    /// Begins a file for a frame, if none is open and it can be the first of one.
+    fn begin_file(&mut self, now: Instant, number: TrackNumber, frame: &Frame) {
+        let Some(track) = self.tracks.get_mut(&number) else {
+            return;
+        };
+        let Some(format) = track.format.clone().filter(|_| track.file.is_none() && frame.keyframe) else {
+            return;
+        };
+        track.files += 1;
+        if track.files > MAX_FILES {
+            track.input = None;
+            return;
+        }
+        let mut name = format!("t{:02}-{}", number.0, track.source);
+        if track.files > 1 {
+            name.push_str(&format!("-{}", track.files));
+        }
+        let file = File {
+            name: name.clone(),
+            container: container_for(format.codec()),
+            format: format.clone(),
+            until: frame.at,
+        };
+        let (container, file_name) = (file.container, file.file_name());
+        track.file = Some(file);
+        let begun = Entry::FileBegun {
+            file: file_name,
+            track: number,
+            from: frame.at.0,
+        };
+        self.log(now, &begun);
+        self.outputs.push_back(Output::Begin {
+            file: name,
+            container,
+            format,
+            origin: frame.at,
+        });
+    }
+
+    fn finish_file(&mut self, now: Instant, number: TrackNumber) {
+        let Some(file) = self.tracks.get_mut(&number).and_then(|track| track.file.take()) else {
+            return;
+        };
+        let ended = Entry::FileEnded {
+            file: file.file_name(),
+            until: file.until.0,
+        };
+        self.outputs.push_back(Output::Finish { file: file.name });
+        self.log(now, &ended);
+    }
+
+    /// Writes down what has become of consent, and acts accordingly.
+    fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.consent.poll_event() {
+            let began = event == consent::Event::Began;
+            self.log(now, &Entry::Consent(event));
+            if began {
+                self.started = Some(now);
+                let since = now.saturating_duration_since(self.created).as_millis();
+                let unix_ms = self.created_ms + u64::try_from(since).unwrap_or(0);
+                self.log(now, &Entry::Started { unix_ms });
+            }
+        }
+        let gone =
+            |track: &(&TrackNumber, &Track)| track.1.input.is_some() && !self.consent.allows(track.1.info.person);
+        let gone: Vec<_> = self.tracks.iter().filter(gone).map(|(number, _)| *number).collect();
+        for number in gone {
+            self.finish_file(now, number);
+            if let Some(track) = self.tracks.get_mut(&number) {
+                (track.input, track.format) = (None, None);
+            }
+        }
+    }
+
+    /// As [`Self::log`], within what may be said of one track.
+    fn note(&mut self, now: Instant, number: TrackNumber, entry: &Entry) {
+        let Some(track) = self.tracks.get_mut(&number) else {
+            return;
+        };
+        if track.lines < MAX_TRACK_LINES && self.lines < MAX_LINES {
+            track.lines += 1;
+            self.log(now, entry);
+        }
+    }
+
+    fn log(&mut self, now: Instant, entry: &Entry) {
+        let at = self.started.map_or(MediaTime::ZERO, |started| {
+            MediaTime::new(now.saturating_duration_since(started))
+        });
+        if let Some(line) = self.chain.line(at, entry) {
+            self.lines += 1;
+            let durable = entry.is_signed();
+            self.outputs.push_back(Output::Log { line, durable });
+        }
+    }
+}
+
+fn joined(id: PersonId, person: &Person) -> Entry {
+    Entry::PersonJoined {
+        person: id,
+        identity: cut(&person.identity, MAX_NAME),
+        name: cut(&person.name, MAX_NAME),
+    }
+}
+
+/// Matroska says little once and for all, and its frames bring all that decoders need; in MP4 the configuration is fixed.
+fn goes_on(file: &File, format: &TrackFormat) -> bool {
+    let same = file.format.codec() == format.codec();
+    match file.container {
+        Container::WebM | Container::Matroska => same,
+        _ => file.format == *format,
+    }
+}
+
+/// What browsers play.
+fn container_for(codec: Codec) -> Container {
+    [Container::WebM, Container::Mp4]
+        .into_iter()
+        .find(|container| container.holds(codec))
+        .unwrap_or(Container::Matroska)
+}
+
+fn codec_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "opus",
+        Codec::Pcmu => "pcmu",
+        Codec::Pcma => "pcma",
+        Codec::G722 => "g722",
+        Codec::Vp8 => "vp8",
+        Codec::Vp9 => "vp9",
+        Codec::H264 => "h264",
+        Codec::Av1 => "av1",
+        _ => "unknown",
+    }
+}
+
+/// The beginning of a text, at most `most` bytes.
+fn cut(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].to_owned()
+}
+
+/// Small letters, digits and `-`, so that it may be part of a file's name.
+fn plain(text: &str) -> String {
+    let letters = text.chars().take(24).map(|letter| match letter.to_ascii_lowercase() {
+        letter @ ('a'..='z' | '0'..='9') => letter,
+        _ => '-',
+    });
+    letters.collect()
+}
