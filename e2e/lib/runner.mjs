@@ -9,7 +9,7 @@ const scenarios = [];
 const SECOND_RUNS = 4;
 
 /**
- * Registers a scenario: `body(t)` throws when something is wrong. `seconds` bounds it. Those that are `beside` mostly wait:
+ * Registers a scenario: `body(t)` throws when something is wrong. `seconds` bounds it. Those that are `beside` are not judged by the clock:
  * they run one after another beside the others.
  */
 export function scenario(name, { seconds = 60, beside = false } = {}, body) {

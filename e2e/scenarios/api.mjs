@@ -153,10 +153,10 @@ async function everyMethod(t, by) {
   check((await call('DeleteRoom', { room: 'hall' })).refused === 'not_found', 'deleted twice');
 }
 
-scenario('api: every method in JSON, by the SDK for Node', { seconds: 120 }, (t) => everyMethod(t, byJson));
-scenario('api: every method in protobuf, by the SDK for Python', { seconds: 120 }, (t) => everyMethod(t, byProtobuf));
+scenario('api: every method in JSON, by the SDK for Node', { seconds: 120, beside: true }, (t) => everyMethod(t, byJson));
+scenario('api: every method in protobuf, by the SDK for Python', { seconds: 120, beside: true }, (t) => everyMethod(t, byProtobuf));
 
-scenario('api: rights, and other services', { seconds: 30 }, async (t) => {
+scenario('api: rights, and other services', { seconds: 30, beside: true }, async (t) => {
   const server = await startServer(t);
   const code = (call) => call.then(() => 'nothing', (error) => error.code);
   const room = { room: 'hall' };
@@ -175,7 +175,7 @@ scenario('api: rights, and other services', { seconds: 30 }, async (t) => {
   check(answer.status === 429 && answer.headers.get('connection') === 'close', `a long call gives ${answer.status}`);
 });
 
-scenario('api: a room as its first token wants it, and messages as JSON', { seconds: 30 }, async (t) => {
+scenario('api: a room as its first token wants it, and messages as JSON', { seconds: 30, beside: true }, async (t) => {
   const server = await startServer(t);
   const open = (identity, roomConfig) =>
     new WebSocket(`${server.base.replace('http', 'ws')}/rtc/v1?join_request=&access_token=${token({ room: 'planned', identity, roomConfig })}`);

@@ -222,7 +222,7 @@ scenario('page: the first paint, and what is fetched again', { seconds: 60 }, as
   }
 });
 
-scenario('page: the invitation and its errors', { seconds: 90 }, async (t) => {
+scenario('page: the invitation and its errors', { seconds: 90, beside: true }, async (t) => {
   const server = await startServer(t);
   const browser = await openChromium(t);
   const page = await browser.page(server.base);

@@ -32,7 +32,7 @@ const tooSmall = (page) => page.run(() => [...document.querySelectorAll('button,
 }));
 
 for (const colorScheme of ['light', 'dark']) for (const [size, viewport] of Object.entries(SIZES)) {
-  scenario(`page: can be used by all (${size}, ${colorScheme})`, { seconds: 150 }, async (t) => {
+  scenario(`page: can be used by all (${size}, ${colorScheme})`, { seconds: 150, beside: true }, async (t) => {
     const server = await startServer(t);
     const browser = await openChromium(t, { viewport, colorScheme });
     const found = [];
@@ -80,7 +80,7 @@ for (const colorScheme of ['light', 'dark']) for (const [size, viewport] of Obje
   });
 }
 
-scenario('page: everything can be reached by the keyboard, in a sensible order', { seconds: 90 }, async (t) => {
+scenario('page: everything can be reached by the keyboard, in a sensible order', { seconds: 90, beside: true }, async (t) => {
   const server = await startServer(t);
   const anna = await enter(await openChromium(t), server, { name: 'Anna' });
   const crowd = await openCrowd(t, server, 'hall');

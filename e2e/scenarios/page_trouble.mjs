@@ -24,7 +24,7 @@ scenario('page: the server comes back after a restart', { seconds: 120, beside: 
   await anna.hears();
 });
 
-scenario('page: sent away, replaced, ended, full', { seconds: 120 }, async (t) => {
+scenario('page: sent away, replaced, ended, full', { seconds: 120, beside: true }, async (t) => {
   const server = await startServer(t);
   const service = new RoomServiceClient(server.base, 'devkey', 'secret');
   const browser = await openChromium(t);
@@ -60,7 +60,7 @@ scenario('page: sent away, replaced, ended, full', { seconds: 120 }, async (t) =
   await twin.told('#problem', /ended for everybody/);
 });
 
-scenario('page: without camera and microphone', { seconds: 60 }, async (t) => {
+scenario('page: without camera and microphone', { seconds: 60, beside: true }, async (t) => {
   const server = await startServer(t);
   const denied = await openChromium(t, { permissions: [] });
   const page = await lobby(denied, server, '/#room=hall');

@@ -5,7 +5,7 @@ import { bundle, serveFiles } from '../lib/files.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
 import { startServer, token } from '../lib/server.mjs';
 
-scenario('react: two people see each other, chat, share, mute, leave', { seconds: 120 }, async (t) => {
+scenario('react: two people see each other, chat, share, mute, leave', { seconds: 120, beside: true }, async (t) => {
   const server = await startServer(t);
   await bundle('react.js');
   const files = await serveFiles(t);

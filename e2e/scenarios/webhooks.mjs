@@ -64,7 +64,7 @@ async function certificate(t) {
   return { file: cert, key: await readFile(key), cert: await readFile(cert) };
 }
 
-scenario('webhooks: a meeting, as receivers hear of it', { seconds: 90 }, async (t) => {
+scenario('webhooks: a meeting, as receivers hear of it', { seconds: 90, beside: true }, async (t) => {
   const tls = await certificate(t);
   const receivers = [await receiver(t, 'http', {}, [503, 503]), await receiver(t, 'https', { key: tls.key, cert: tls.cert })];
   const server = await startTelling(t, receivers, { SSL_CERT_FILE: tls.file });
