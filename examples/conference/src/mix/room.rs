@@ -232,16 +232,13 @@ async fn publish(insider: &mut Insider, ssrc: Ssrc, source: Source) -> Result<Tr
     let track = TrackConfig {
         mid: None,
         kind: MediaKind::Audio,
-        codecs: vec![CodecParams {
-            codec: Codec::Opus,
-            pt: OPUS,
-            rtx: None,
-        }],
+        codecs: vec![CodecParams::new(Codec::Opus, OPUS)],
         extensions: ExtensionMap::new(),
         rids: Default::default(),
         streams: [StreamIds { ssrc, rtx: None }].into_iter().collect(),
         nack: false,
         transport_cc: false,
+        encrypted: false,
     };
     let codec = CodecSpec {
         codec: Codec::Opus,

@@ -128,6 +128,7 @@ impl Desk {
             playout: PlayoutConfig {
                 payload_type: params.pt,
                 red: None,
+                comfort_noise: None,
             },
             format,
             level_id: followed.extensions.id(Extension::AudioLevel),
@@ -187,6 +188,9 @@ impl Desk {
 fn format(codec: Codec) -> Option<Format> {
     match codec {
         Codec::Opus => Some(OPUS),
+        Codec::Pcmu => Some(Format::Pcmu),
+        Codec::Pcma => Some(Format::Pcma),
+        Codec::G722 => Some(Format::G722),
         _ => None,
     }
 }

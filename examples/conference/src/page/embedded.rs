@@ -36,6 +36,7 @@ const FILES: &[(&str, &[u8])] = files![
     "js/keys.js",
     "js/layout.js",
     "js/lobby.js",
+    "js/mix.js",
     "js/news.js",
     "js/panels.js",
     "js/people.js",
