@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openChromium } from '../lib/browsers.mjs';
+import { enter } from '../lib/meeting.mjs';
 import { member } from '../lib/members.mjs';
 import { watch } from '../lib/people.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
@@ -77,4 +78,27 @@ scenario('mix: two talk, others hear both as one stream', { seconds: 120 }, asyn
   await hears(t, 'chosen again, dB', () => heard(cleo), false, true);
   const { participants } = await server.room('hall');
   check(participants.some((one) => one.identity === 'mix'), 'the mix is not in the listing');
+});
+
+scenario('mix: chosen on the page, and given up again', { seconds: 120, beside: true }, async (t) => {
+  const server = await mixingServer(t);
+  const anna = await enter(await openChromium(t), server, { name: 'Anna' });
+  const others = await openChromium(t);
+  for (const name of ['Björn', 'Cleo']) await enter(others, server, { name });
+  await anna.sees('Björn');
+  await anna.sees('Cleo');
+  await until('the mix is there', () => anna.run(() => !document.getElementById('mix').closest('label').hidden));
+  check((await anna.text('#count')) === '3 people', `the page counts ${await anna.text('#count')}`);
+  check((await anna.tiles()).length === 3, 'the mix has a tile');
+  const sounds = () => anna.run(() => document.querySelectorAll('#sounds audio').length);
+  await until('the sound of each', async () => (await sounds()) === 2);
+  await anna.press('[data-open=settings]');
+  check(await anna.there('#mix'), 'the settings do not offer the mix');
+  await anna.press('#mix');
+  await until('one sound for all', async () => (await sounds()) === 1, 15_000);
+  await anna.hears();
+  check((await anna.rows()).every((row) => row.name !== 'Everybody'), 'the mix is in the list of people');
+  await anna.press('#mix');
+  await until('the sound of each again', async () => (await sounds()) === 2, 15_000);
+  await anna.hears();
 });

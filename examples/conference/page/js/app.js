@@ -8,7 +8,7 @@
 // | encryption | end-to-end, with a key that all share |
 // | call | one visit: puts the parts together |
 // | stage, tile, layout, subscriptions | the pictures: which, where, how large, received or not |
-// | sound | the others' sound |
+// | sound, mix | the others' sound, of each or as one |
 // | controls, keys, panels, settings | what one can press |
 // | chat, people, hands | beside the pictures |
 // | float | picture in picture |

@@ -9,6 +9,7 @@ import { Float } from './float.js';
 import { raised, raisedAt } from './hands.js';
 import { link } from './invitation.js';
 import { startKeys } from './keys.js';
+import { isPerson, others } from './mix.js';
 import { Comings, announce, banner, clearBanner, notice } from './news.js';
 import { Panels } from './panels.js';
 import { People } from './people.js';
@@ -109,8 +110,8 @@ export class Call {
     const comings = new Comings();
     const name = (participant) => participant.name || participant.identity;
     room.on(RoomEvent.Connected, () => this.chat.showRights());
-    room.on(RoomEvent.ParticipantConnected, (one) => comings.come(name(one)));
-    room.on(RoomEvent.ParticipantDisconnected, (one) => comings.gone(name(one)));
+    room.on(RoomEvent.ParticipantConnected, (one) => isPerson(one) && comings.come(name(one)));
+    room.on(RoomEvent.ParticipantDisconnected, (one) => isPerson(one) && comings.gone(name(one)));
     room.on(RoomEvent.ParticipantAttributesChanged, (changed, one) => {
       if (!one.isLocal && 'hand' in changed) announce(`${name(one)} ${raisedAt(one) ? 'raised a hand' : 'lowered the hand'}`);
     });
@@ -147,7 +148,7 @@ export class Call {
   /** The parts of the page outside the stage that show what it shows. */
   #drawn() {
     const { room } = this;
-    const count = room.remoteParticipants.size + 1;
+    const count = others(room).length + 1;
     say(at('count'), count === 1 ? 'only you' : `${count} people`);
     const { focused } = this.stage;
     at('layout').setAttribute('aria-pressed', focused);

@@ -2,6 +2,7 @@
 
 import { at, colour, copy, icon, initials, level, say } from './dom.js';
 import { raised, raisedAt } from './hands.js';
+import { others } from './mix.js';
 
 /** Rows that are shown; of larger rooms the number of the others is told. */
 const ROWS = 200;
@@ -26,10 +27,10 @@ export class People {
   draw() {
     const hands = raised(this.room);
     const place = new Map(hands.map((participant, index) => [participant, index + 1]));
-    const others = [...this.room.remoteParticipants.values()].filter((one) => !raisedAt(one));
-    others.sort((a, b) => (a.name || a.identity).localeCompare(b.name || b.identity));
+    const rest = others(this.room).filter((one) => !raisedAt(one));
+    rest.sort((a, b) => (a.name || a.identity).localeCompare(b.name || b.identity));
     const own = this.room.localParticipant;
-    const all = [...hands, ...(raisedAt(own) ? [] : [own]), ...others];
+    const all = [...hands, ...(raisedAt(own) ? [] : [own]), ...rest];
     const shown = all.slice(0, ROWS);
     const rows = shown.map((participant) => this.#row(participant, place.get(participant)));
     const list = at('roster');

@@ -3,6 +3,7 @@
 import { at, say } from './dom.js';
 import { raisedAt } from './hands.js';
 import { focus, grid } from './layout.js';
+import { Mix, others } from './mix.js';
 import { Subscriptions } from './subscriptions.js';
 import { Tile, inOrder } from './tile.js';
 
@@ -29,6 +30,7 @@ export class Stage {
   constructor(call, onChange) {
     Object.assign(this, call, { onChange });
     this.subscriptions = new Subscriptions(call);
+    this.mix = new Mix(call, () => this.draw());
     const { RoomEvent } = this.sdk;
     for (const event of [
       'Connected', 'Reconnected', 'ParticipantConnected', 'ParticipantDisconnected', 'TrackPublished', 'TrackUnpublished',
@@ -95,19 +97,19 @@ export class Stage {
     const visible = large ? [large, ...shown] : shown;
     inOrder(at('tiles'), visible);
     for (const tile of visible) this.#update(tile);
-    this.subscriptions.want(new Set(visible.map((tile) => tile.publication).filter(Boolean)));
+    this.subscriptions.want(this.mix.publications, new Set(visible.map((tile) => tile.publication).filter(Boolean)));
     at('pages').hidden = pages === 1;
     say(at('page'), `${this.#page + 1} of ${pages}`);
     at('previous').disabled = this.#page === 0;
     at('next').disabled = this.#page === pages - 1;
-    at('alone').hidden = this.room.remoteParticipants.size > 0 || this.room.state !== 'connected';
+    at('alone').hidden = others(this.room).length > 0 || this.room.state !== 'connected';
     this.onChange();
   }
 
   /** Makes the tiles that are missing, removes those of whom has gone. */
   #gather() {
-    const { localParticipant, remoteParticipants } = this.room;
-    const people = [localParticipant, ...remoteParticipants.values()];
+    const rest = others(this.room);
+    const people = [this.room.localParticipant, ...rest];
     const wanted = new Map();
     for (const participant of people) {
       if (hasTile(participant)) wanted.set(`${participant.identity}/camera`, { participant, source: 'camera' });
@@ -126,12 +128,12 @@ export class Stage {
     for (const { participant, source } of wanted.values()) {
       if (source === 'camera' && !this.#order.includes(participant.identity)) this.#order.push(participant.identity);
     }
-    this.#follow(remoteParticipants);
+    this.#follow(rest);
   }
 
   /** A screen that somebody begins to share is shown large; when the last one ends, all is as it was. */
-  #follow(remoteParticipants) {
-    const screens = [...remoteParticipants.values()].filter((one) => one.getTrackPublication(SCREEN)).map((one) => `${one.identity}/${SCREEN}`);
+  #follow(participants) {
+    const screens = participants.filter((one) => one.getTrackPublication(SCREEN)).map((one) => `${one.identity}/${SCREEN}`);
     const fresh = screens.find((key) => !this.#screens.includes(key));
     if (fresh) {
       this.#viewBefore ??= this.#view;

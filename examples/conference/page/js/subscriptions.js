@@ -1,4 +1,4 @@
-// What is received: all sound, and of the pictures those that are on the screen.
+// What is received: everybody's sound or the mix, and of the pictures those that are on the screen.
 //
 // A picture that has left the screen is kept for some seconds, so that turning a page back costs nothing. What is on the screen
 // but small is asked for in a small size by the SDK's adaptive stream.
@@ -15,13 +15,15 @@ export class Subscriptions {
     signal.addEventListener('abort', () => clearInterval(ticker));
   }
 
-  /** Subscribes to all sound and to the pictures of these publications; the other ones end after a while. */
-  want(shown) {
+  /** Subscribes to these sounds and to these pictures; the other ones end after a while. */
+  want(heard, shown) {
     for (const participant of this.room.remoteParticipants.values()) {
       for (const publication of participant.trackPublications.values()) {
-        if (publication.kind === 'audio' || shown.has(publication)) {
+        if (heard.has(publication) || shown.has(publication)) {
           this.#left.delete(publication);
           if (!publication.isDesired) publication.setSubscribed(true);
+        } else if (publication.kind === 'audio') {
+          if (publication.isDesired) publication.setSubscribed(false);
         } else if (publication.isDesired && !this.#left.has(publication)) {
           this.#left.set(publication, performance.now());
         }
