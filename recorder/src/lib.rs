@@ -1,5 +1,8 @@
 #![cfg_attr(feature = "file", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "file"), doc = "Recording: RTP packets of the repaired stream in, bytes of files out.")]
+#![cfg_attr(
+    not(feature = "file"),
+    doc = "Recording: RTP packets of the repaired stream in, bytes of files out."
+)]
 #![forbid(unsafe_code)]
 
 pub mod consent;

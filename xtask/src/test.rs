@@ -143,7 +143,11 @@ fn programs() -> Command {
         "conference",
         "--package",
         "althing-testkit",
+        "--package",
+        "althing-recorder",
         "--bins",
+        "--example",
+        "containers",
     ])
 }
 
@@ -165,6 +169,7 @@ fn node(words: &[String]) -> Command {
         .current_dir(workspace::e2e())
         .env("ALTHING_SERVER", workspace::built("conference"))
         .env("ALTHING_RELAY", workspace::built("relay"))
+        .env("ALTHING_CONTAINERS", workspace::built("examples/containers"))
         .env("ALTHING_ECHO", workspace::built("examples/echo"))
         .env("ALTHING_PYTHON", workspace::python());
     command
