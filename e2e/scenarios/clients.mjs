@@ -75,7 +75,7 @@ scenario('clients: each with each', { seconds: 240 }, async (t) => {
 const FORMS = ['python', 'node'].flatMap((kind) => [[kind, kind, (t, server) => server], [kind, `${kind} on two connections`, older]]);
 
 for (const [kind, name, form] of FORMS) {
-  scenario(`clients: ${name} shares a screen, is renamed, chooses, is muted, leaves`, { seconds: 180 }, async (t) => {
+  scenario(`clients: ${name} shares a screen, is renamed, chooses, is muted, leaves`, { seconds: 180, beside: true }, async (t) => {
     const server = await startServer(t);
     const ada = await member(t, await openChromium(t), server, 'hall', 'ada', { grant: { canUpdateOwnMetadata: true } });
     const ben = await program(t, kind, await form(t, server), 'hall', 'ben', { name: 'Ben', metadata: 'first', grant: { canUpdateOwnMetadata: true } });

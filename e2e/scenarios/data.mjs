@@ -91,7 +91,7 @@ const helpers = async ({ port }) => {
 const BROWSERS = { chromium: openChromium, firefox: openFirefox };
 
 for (const [name, open] of Object.entries(BROWSERS)) {
-  scenario(`data: ${name}, every kind of channel and message`, { seconds: 120 }, async (t) => {
+  scenario(`data: ${name}, every kind of channel and message`, { seconds: 120, beside: true }, async (t) => {
     const { base } = await startEcho(t);
     const page = await (await open(t)).page(base);
     await page.run(helpers, {});
@@ -144,7 +144,7 @@ for (const [name, open] of Object.entries(BROWSERS)) {
     check(told.limit >= 65_535, `messages of ${told.limit} bytes`);
   });
 
-  scenario(`data: ${name}, 2 MB and 2000 small messages through a bad network`, { seconds: 180 }, async (t) => {
+  scenario(`data: ${name}, 2 MB and 2000 small messages through a bad network`, { seconds: 180, beside: true }, async (t) => {
     const { base, port } = await startEcho(t);
     const relay = await startRelay(t, port, ['--loss', '3%', '--delay', '20ms'], OWN);
     const page = await (await open(t)).page(base);

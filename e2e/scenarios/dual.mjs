@@ -10,7 +10,7 @@ import { startOpenServer } from '../lib/server.mjs';
 /** Each with its colour and its tone; Firefox has a tone of its own. */
 const LOOKS = { chromium: [[200, 30, 30], 600], firefox: [[30, 180, 30], 1000], python: [[30, 30, 200], 700], single: [[200, 200, 30], 800] };
 
-scenario('dual: two connections and one', { seconds: 150 }, async (t) => {
+scenario('dual: two connections and one', { seconds: 150, beside: true }, async (t) => {
   const server = await startOpenServer(t);
   check(server, 'the machine has no network address');
   const front = await older(t, server);
