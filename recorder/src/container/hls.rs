@@ -298,8 +298,9 @@ pub fn close(text: &str) -> Option<String> {
         }
         let live = ["#EXT-X-PRELOAD-HINT:", "#EXT-X-SERVER-CONTROL:", "#EXT-X-PART-INF:"];
         if live.iter().all(|tag| !line.starts_with(tag)) {
-            out.push_str(line.strip_suffix("EVENT").unwrap_or(line));
-            out.push_str(if line.ends_with("TYPE:EVENT") { "VOD\n" } else { "\n" });
+            let event = line == "#EXT-X-PLAYLIST-TYPE:EVENT";
+            out.push_str(if event { "#EXT-X-PLAYLIST-TYPE:VOD" } else { line });
+            out.push('\n');
         }
     }
     if let Some((duration, range, uri)) = open {

@@ -23,6 +23,8 @@ const FRAGMENT_BYTES: usize = 8 << 20;
 const FRAME_COST: usize = 64;
 /// Of frames that nobody said the length of, nor had a follower: 40 ms.
 const GUESS: u64 = 40_000_000;
+/// The longest that a frame is guessed to last: what is longer was a pause.
+const LONGEST_GUESS: u64 = 1_000_000_000;
 
 /// One frame in its place.
 #[derive(Debug)]
@@ -117,11 +119,11 @@ impl Interleaver {
                 frame.at = MediaTime(earliest);
             }
             if frame.duration.is_none() {
-                track.usual = frame.at.0.saturating_sub(last.0);
+                track.usual = frame.at.0.saturating_sub(last.0).min(LONGEST_GUESS);
             }
         }
         if let Some(duration) = frame.duration {
-            track.usual = MediaTime::new(duration).0;
+            track.usual = MediaTime::new(duration).0.min(LONGEST_GUESS);
         }
         track.last = Some(frame.at);
         self.waiting += frame.data.len() + FRAME_COST;
@@ -244,6 +246,19 @@ mod tests {
         one.push(0, frame(100, false));
         one.push(0, frame(3, false));
         assert_eq!(times(&one.rest().unwrap()), [(0, 100), (0, 101), (0, 102)]);
+    }
+
+    #[test]
+    fn after_a_pause_nothing_is_long() {
+        let mut one = Interleaver::new([true].into_iter(), Duration::from_millis(500));
+        one.push(0, frame(0, true));
+        one.push(0, frame(300_000, true));
+        assert_eq!(
+            one.cut().unwrap().end,
+            MediaTime(300_000_000_000),
+            "until the next picture"
+        );
+        assert_eq!(one.rest().unwrap().end, MediaTime(301_000_000_000), "nobody knows");
     }
 
     #[test]

@@ -278,7 +278,11 @@ impl Scan<'_> {
             .and_then(|number| self.last.get_mut(number))
         {
             let apart = match *last {
-                Some((before, apart)) => time.checked_sub(before).filter(|new| *new > 0).unwrap_or(apart),
+                // What is longer than a second was a pause.
+                Some((before, apart)) => match time.saturating_sub(before) {
+                    0 => apart,
+                    new => new.min(1000),
+                },
                 None => GUESS,
             };
             *last = Some((time, apart));
