@@ -94,7 +94,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// When the log cannot be written: then nothing may be recorded any more. Drop the folder, and later [`recover`] it.
+    /// When the log cannot be written: then nothing may be recorded any more. Drop the folder, and later [`recover()`] it.
     /// What is wrong with a media file is written down, and told by the disk.
     pub fn drain(&mut self) -> io::Result<Drained> {
         let mut drained = Drained::default();

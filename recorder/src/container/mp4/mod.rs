@@ -5,7 +5,7 @@
 //! list of samples with a description each, hold every place to start for ever, and have no room for what is filled at
 //! the end. One of them, by other people, reads our files in the tests.
 //!
-//! See [`layout`] for what is filled at the end. Not here: encryption, text, chapters.
+//! See `layout` for what is filled at the end. Not here: encryption, text, chapters.
 
 pub(crate) mod boxes;
 pub(crate) mod layout;

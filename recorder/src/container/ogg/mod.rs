@@ -2,7 +2,7 @@
 //!
 //! Positions in such a file are the sum of all that was played before, so what is missing must be put in: empty packets,
 //! for which a decoder plays what it thinks was there, or silence (RFC 7845 §4.1). A clock that runs slower than the
-//! sender's is followed by leaving a packet out. Both happen only when time and position are [`TOLERANCE`] apart.
+//! sender's is followed by leaving a packet out. Both happen only when time and position are 20 ms apart.
 //!
 //! Every packet is copied once: the checksum has to go over it anyway. Not here: other codecs, chained and multiplexed
 //! streams.

@@ -1,7 +1,7 @@
 //! WebM and Matroska (RFC 9559): clusters of a size that is known, so that a file is cut only between or inside the last.
 //!
 //! The Segment's size is unknown until the file is finished, which every player accepts. Times are milliseconds, as WebM
-//! demands. See [`layout`] for what is filled at the end. Not here: attachments, chapters, tags, subtitles.
+//! demands. See `layout` for what is filled at the end. Not here: attachments, chapters, tags, subtitles.
 
 pub(crate) mod ebml;
 pub(crate) mod layout;
