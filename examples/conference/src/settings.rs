@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use crate::arguments::Flags;
 use crate::mix::MixSettings;
-use crate::recording::RecordingSettings;
 use crate::rtp_in::RtpIn;
 
 /// Name of the key that everybody knows: only good on one's own machine.
@@ -40,7 +39,6 @@ pub(crate) struct Settings {
     pub(crate) rtp_in: Vec<RtpIn>,
     pub(crate) webhooks: Webhooks,
     pub(crate) mix: MixSettings,
-    pub(crate) recording: RecordingSettings,
 }
 
 /// The page and signalling.
@@ -200,7 +198,6 @@ impl Default for Settings {
             rtp_in: Vec::new(),
             webhooks: Webhooks::default(),
             mix: MixSettings::default(),
-            recording: RecordingSettings::default(),
         }
     }
 }
