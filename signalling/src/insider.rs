@@ -227,6 +227,17 @@ impl Insider {
         }
     }
 
+    /// Sets an attribute of this participant, for all to see; an empty value takes it away.
+    pub fn set_attribute(&self, key: &str, value: &str) {
+        let set = |profile: &mut Profile| match value {
+            "" => drop(profile.attributes.remove(key)),
+            value => drop(profile.attributes.insert(key.to_owned(), value.to_owned())),
+        };
+        if let Some(hub) = self.hub.upgrade() {
+            hub.with_room(&self.room, |room| room.change_profile(self.connection, set));
+        }
+    }
+
     /// Says who may watch what this insider publishes.
     pub fn set_audience(&self, audience: Audience) {
         if let Some(hub) = self.hub.upgrade() {

@@ -12,6 +12,7 @@
 //! | `figures` | `GET /stats` |
 //! | `rtp_in` | doors for plain RTP |
 //! | `mix` | one stream of sound instead of many |
+//! | `recording` | meetings on the disk, of those who agree |
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the address and the token are this program's answer")]
@@ -24,6 +25,7 @@ mod invitation;
 mod media;
 mod mix;
 mod page;
+mod recording;
 mod rtp_in;
 mod server;
 mod settings;

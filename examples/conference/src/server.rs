@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use althing_media_core::Router as MediaRouter;
@@ -23,6 +24,7 @@ use crate::invitation;
 use crate::media::{self, MediaError};
 use crate::mix;
 use crate::page::{self, PageError};
+use crate::recording::{self, Recorder};
 use crate::rtp_in;
 use crate::settings::Settings;
 
@@ -43,6 +45,8 @@ pub(crate) enum ServerError {
     Door(String, GuestError),
     /// Webhooks cannot be sent.
     Webhooks(WebhookError),
+    /// The recordings in the data folder cannot be looked through.
+    Recordings(PathBuf, io::Error),
     /// The system does not tell us about signals.
     Signal(io::Error),
 }
@@ -61,6 +65,7 @@ impl fmt::Display for ServerError {
             Self::Page(error) => write!(f, "{error}"),
             Self::Door(identity, error) => write!(f, "the RTP door of `{identity}` cannot be opened: {error}"),
             Self::Webhooks(error) => write!(f, "`webhooks`: {error}"),
+            Self::Recordings(data, error) => write!(f, "the recordings in {} cannot be read: {error}", data.display()),
             Self::Signal(error) => write!(f, "signals cannot be received: {error}"),
         }
     }
@@ -101,7 +106,17 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
         .on
         .then(|| mix::start(signalling.clone(), settings.mix.clone()));
 
-    let routes = page.merge(routes(&settings, &net, &signalling));
+    let recorder = Recorder::start(
+        signalling.clone(),
+        invitation::keys(&settings),
+        &settings.data,
+        settings.recording.clone(),
+    );
+    let recorder = recorder.map_err(|error| ServerError::Recordings(settings.data.clone(), error))?;
+
+    let routes = page
+        .merge(routes(&settings, &net, &signalling))
+        .merge(recording::routes(recorder.clone()));
     let address = listeners
         .first()
         .map_or_else(String::new, |(_, address)| spoken(*address));
@@ -114,6 +129,7 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
 
     tracing::info!("stopping");
     drop(doors);
+    recorder.close().await;
     if let Some(mixing) = mixing {
         mixing.abort();
     }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::arguments::Flags;
 use crate::mix::MixSettings;
+use crate::recording::RecordingSettings;
 use crate::rtp_in::RtpIn;
 
 /// Name of the key that everybody knows: only good on one's own machine.
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) rtp_in: Vec<RtpIn>,
     pub(crate) webhooks: Webhooks,
     pub(crate) mix: MixSettings,
+    pub(crate) recording: RecordingSettings,
 }
 
 /// The page and signalling.
@@ -198,6 +200,7 @@ impl Default for Settings {
             rtp_in: Vec::new(),
             webhooks: Webhooks::default(),
             mix: MixSettings::default(),
+            recording: RecordingSettings::default(),
         }
     }
 }

@@ -1,0 +1,77 @@
+// A meeting is recorded: of those who agree, and of nobody before that.
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { openChromium } from '../lib/browsers.mjs';
+import { member } from '../lib/members.mjs';
+import { check, scenario, sleep, until } from '../lib/runner.mjs';
+import { bearer, startServer, token } from '../lib/server.mjs';
+
+const run = promisify(execFile);
+
+/** What ffprobe says of a file, and what ffmpeg has to complain of when it decodes it. */
+async function judge(path) {
+  const { stdout } = await run('ffprobe', ['-v', 'error', '-show_entries', 'stream=codec_name:format=duration', '-of', 'json', path]);
+  const { stderr } = await run('ffmpeg', ['-v', 'warning', '-i', path, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-f', 'null', '-']);
+  const { streams, format } = JSON.parse(stdout);
+  return { codecs: streams.map((one) => one.codec_name), seconds: Number(format.duration), complaints: stderr.trim() };
+}
+
+scenario('recording: two meet, one declines, and one comes later', { seconds: 120, beside: true }, async (t) => {
+  const data = await mkdtemp(join(tmpdir(), 'althing-data-'));
+  t.defer(() => rm(data, { recursive: true, force: true }));
+  const server = await startServer(t, { flags: ['--data', data] });
+  const asks = (identity, grant) => (path, method, body) =>
+    fetch(`${server.base}/recordings/hall${path}`, {
+      method,
+      headers: { ...bearer(token({ room: 'hall', identity, grant })), ...(body && { 'content-type': 'application/json' }) },
+      body: body && JSON.stringify(body),
+    });
+  const [ada, ben, cleo] = [asks('ada', { roomRecord: true }), asks('ben'), asks('cleo')];
+  check((await ada('', 'POST')).status === 404, 'an empty room is recorded');
+  const browser = await openChromium(t);
+  const pages = {};
+  for (const name of ['ada', 'ben']) {
+    pages[name] = await member(t, browser, server, 'hall', name);
+    await pages[name].run(() => me.publish());
+  }
+  await pages.ada.sees('ben');
+  check((await ben('', 'POST')).status === 403, 'somebody without the right begins a recording');
+  check((await ada('', 'POST')).status === 201, 'it cannot begin');
+  check((await ada('', 'POST')).status === 409, 'it begins twice');
+  const [folder] = await readdir(join(data, 'recordings'));
+  const media = async () => (await readdir(join(data, 'recordings', folder))).filter((name) => /\.(webm|mp4|ogg)$/.test(name));
+  // All see that it asks, and nothing is written meanwhile.
+  const state = (page) => page.run(() => me.room.remoteParticipants.get('recorder')?.attributes.recording);
+  await until('ben is asked', async () => (await state(pages.ben)) === 'asks');
+  await sleep(2000);
+  check((await media()).length === 0, `before anybody agreed there is ${await media()}`);
+  check((await ben('/answer', 'POST', { agrees: false })).status === 202, 'an answer is refused');
+  await until('it runs', async () => (await state(pages.ben)) === 'running');
+  pages.cleo = await member(t, browser, server, 'hall', 'cleo');
+  await pages.cleo.run(() => me.sound({ tone: 1000 }));
+  await sleep(1500);
+  const { people } = await (await ben('', 'GET')).json();
+  check(people.ada && !people.ben && people.cleo === false, `recorded are ${JSON.stringify(people)}`);
+  await cleo('/answer', 'POST', { agrees: true });
+  await sleep(3500);
+  check((await ada('', 'DELETE')).status === 202, 'it cannot be ended');
+  await until('it is over', async () => (await ada('', 'GET')).status === 404);
+
+  const manifest = JSON.parse(await readFile(join(data, 'recordings', folder, 'manifest.json'), 'utf8'));
+  const name = new Map(manifest.people.map((one) => [one.person ?? one.id, one.identity]));
+  const files = manifest.tracks.flatMap((track) => track.files.map((file) => ({ ...file, who: name.get(track.person) })));
+  t.note(JSON.stringify(manifest));
+  check(files.length > 0 && files.every((file) => file.who !== 'ben'), `files are of ${files.map((file) => file.who)}`);
+  for (const who of ['ada', 'cleo']) check(files.some((file) => file.who === who), `nothing of ${who}`);
+  check(files.length === (await media()).length, `on the disk are ${await media()}`);
+  for (const file of files) {
+    const { codecs, seconds, complaints } = await judge(join(data, 'recordings', folder, file.file ?? file.name));
+    check(complaints === '', `${file.file ?? file.name}: ${complaints}`);
+    check(seconds > (file.who === 'cleo' ? 2 : 4), `${file.file ?? file.name} is ${seconds} s long`);
+    t.measured(`${file.who} ${codecs}`, seconds);
+  }
+});

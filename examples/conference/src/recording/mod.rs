@@ -1,0 +1,213 @@
+//! Recordings: who may ask for one, who agrees, where they lie.
+//!
+//! | request | who | |
+//! |---|---|---|
+//! | `POST /recordings/{room}` | a token with `roomRecord` or `roomAdmin` for the room | all who are there are asked |
+//! | `POST /recordings/{room}/answer` | each of them, with their own token | `{"agrees": true}` |
+//! | `GET /recordings/{room}` | who may be in the room | what is recorded now, of whom |
+//! | `DELETE /recordings/{room}` | as for the beginning | the end |
+//!
+//! A participant named by [`RecordingSettings::identity`] is in the room meanwhile, takes nobody's place, and tells all by its
+//! attribute `recording` whether it `asks` or is `running`. Not one byte of media reaches the disk before everybody who is
+//! there has answered, and never one of who has not agreed.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `http` | the requests |
+//! | `room` | who is there, and what they send |
+//! | `thread` | what is written |
+
+mod http;
+mod room;
+mod thread;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use althing_recorder::file::{Disk, DiskConfig};
+use althing_recorder::recording::{Signer, folder};
+use althing_signalling::Signalling;
+use althing_signalling::token::Keys;
+use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use self::http::routes;
+use self::thread::Status;
+
+/// How often it is looked for recordings whose time is over.
+const LOOK_FOR_OLD: Duration = Duration::from_secs(3600);
+/// The secret that signs logs, in the data folder.
+const SECRET: &str = "recorder.key";
+/// The folder of the recordings, in the data folder.
+const FOLDER: &str = "recordings";
+
+/// How meetings are recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RecordingSettings {
+    /// The identity of who records.
+    pub(crate) identity: String,
+    /// After how many days media are deleted; without it, when somebody deletes them.
+    pub(crate) keep_days: Option<u32>,
+}
+
+impl Default for RecordingSettings {
+    fn default() -> Self {
+        Self {
+            identity: "recorder".to_owned(),
+            keep_days: None,
+        }
+    }
+}
+
+/// All recordings of the server.
+#[derive(Clone)]
+pub(crate) struct Recorder(Arc<Shared>);
+
+struct Shared {
+    signalling: Signalling,
+    keys: Keys,
+    settings: RecordingSettings,
+    folder: PathBuf,
+    secret: [u8; 32],
+    /// Made with the first recording.
+    disk: Mutex<Option<Arc<Disk>>>,
+    running: Mutex<HashMap<String, Running>>,
+}
+
+/// The recording of one room.
+struct Running {
+    wishes: mpsc::Sender<Wish>,
+    status: watch::Receiver<Status>,
+}
+
+/// What somebody wants of a recording that is there.
+enum Wish {
+    Answer(String, bool),
+    Stop,
+}
+
+impl Recorder {
+    /// Finishes what a crash has left, deletes what is too old, and goes on to look for that.
+    ///
+    /// # Errors
+    ///
+    /// When there is a data folder with recordings that cannot be read.
+    pub(crate) fn start(
+        signalling: Signalling,
+        keys: Keys,
+        data: &Path,
+        settings: RecordingSettings,
+    ) -> io::Result<Self> {
+        let folder = data.join(FOLDER);
+        let recorder = Self(Arc::new(Shared {
+            signalling,
+            keys,
+            settings,
+            secret: secret(&data.join(SECRET), folder.exists())?,
+            folder,
+            disk: Mutex::new(None),
+            running: Mutex::new(HashMap::new()),
+        }));
+        recorder.recover()?;
+        let shared = Arc::downgrade(&recorder.0);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK_FOR_OLD).await;
+                let Some(shared) = shared.upgrade() else { return };
+                let _ = tokio::task::spawn_blocking(move || Self(shared).expire()).await;
+            }
+        });
+        Ok(recorder)
+    }
+
+    /// Ends all recordings, and waits until they are finished.
+    pub(crate) async fn close(&self) {
+        let running: Vec<Running> = self.running().drain().map(|(_, running)| running).collect();
+        for mut running in running {
+            let _ = running.wishes.send(Wish::Stop).await;
+            // Its sender is dropped when everything is written.
+            while running.status.changed().await.is_ok() {}
+        }
+    }
+
+    fn recover(&self) -> io::Result<()> {
+        let key = self.signer()?.public_key();
+        for path in folders(&self.0.folder)? {
+            match folder::recover(&path, Some(&key)) {
+                Ok(state) => tracing::debug!(path = %path.display(), ?state, "a recording"),
+                Err(error) => tracing::warn!(path = %path.display(), %error, "a recording cannot be finished"),
+            }
+        }
+        self.expire();
+        Ok(())
+    }
+
+    fn expire(&self) {
+        let all = folders(&self.0.folder).unwrap_or_default();
+        for path in all {
+            let expired = self
+                .signer()
+                .and_then(|signer| folder::expire(&path, signer, unix_ms()));
+            match expired {
+                Ok(true) => tracing::info!(path = %path.display(), "a recording was deleted, as its time is over"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(path = %path.display(), %error, "a recording cannot be deleted"),
+            }
+        }
+    }
+
+    fn signer(&self) -> io::Result<Signer> {
+        Signer::from_seed(&self.0.secret).map_err(io::Error::other)
+    }
+
+    fn disk(&self) -> io::Result<Arc<Disk>> {
+        let mut disk = self.0.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(disk) = disk.as_ref() {
+            return Ok(disk.clone());
+        }
+        let started = Disk::start(DiskConfig::default(), |event| tracing::info!("{event}"))?;
+        Ok(disk.insert(Arc::new(started)).clone())
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The folders of recordings.
+fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The secret of this server: from its file, which is made with the first recording. `wanted`: there are recordings already.
+fn secret(path: &Path, wanted: bool) -> io::Result<[u8; 32]> {
+    match fs::read(path) {
+        Ok(bytes) => bytes.try_into().map_err(|_| {
+            let problem = format!("{} is not the 32 bytes that sign recordings", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, problem)
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if wanted {
+                tracing::warn!(path = %path.display(), "the secret of earlier recordings is lost: they cannot be deleted by the server");
+            }
+            let mut secret = [0; 32];
+            aws_lc_rs::rand::fill(&mut secret).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+            Ok(secret)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

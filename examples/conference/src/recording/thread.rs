@@ -1,0 +1,214 @@
+//! What is written, on a thread of its own: a slow disk makes nobody else wait.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use althing_media_core::payload::MediaKind;
+use althing_media_net::LocalPeer;
+use althing_recorder::consent::State;
+use althing_recorder::recording::folder::{Drained, Folder};
+use althing_recorder::recording::{Person, PersonId, TrackInfo, TrackNumber};
+use althing_signalling::Followed;
+use althing_signalling::room::TrackSid;
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// How long an order may wait for the next packet.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What the thread is told.
+pub(super) enum Order {
+    Joined(Person),
+    Left(String),
+    Answer(String, bool),
+    Track {
+        sid: TrackSid,
+        owner: String,
+        kind: MediaKind,
+        source: &'static str,
+        followed: Followed,
+    },
+    TrackGone(TrackSid),
+    Muted(TrackSid, bool),
+    Speakers(Vec<String>),
+    Stop,
+}
+
+/// How far a recording has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Status {
+    /// `asks`, `running` or `over`.
+    pub(super) state: String,
+    /// Who is there, and whether they are recorded.
+    people: BTreeMap<String, bool>,
+}
+
+/// Starts the thread. It drops `tell` when everything is written.
+pub(super) fn start(
+    folder: Folder,
+    peer: LocalPeer,
+    people: Vec<Person>,
+    tell: watch::Sender<Status>,
+) -> io::Result<Sender<Order>> {
+    let (sender, orders) = mpsc::channel();
+    let people = (1..)
+        .map(PersonId)
+        .zip(people)
+        .map(|(id, person)| (person.identity, id))
+        .collect();
+    let mut tape = Tape {
+        folder,
+        people,
+        tracks: BTreeMap::new(),
+        tell,
+    };
+    tape.report();
+    thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+        if let Err(error) = tape.run(&peer, &orders) {
+            tracing::error!(%error, "a recording has ended: its log cannot be written");
+        }
+    })?;
+    Ok(sender)
+}
+
+struct Tape {
+    folder: Folder,
+    people: BTreeMap<String, PersonId>,
+    tracks: BTreeMap<TrackSid, TrackNumber>,
+    tell: watch::Sender<Status>,
+}
+
+impl Tape {
+    fn run(mut self, peer: &LocalPeer, orders: &Receiver<Order>) -> io::Result<()> {
+        let mut due: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            match orders.try_recv() {
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => break,
+                Ok(order) => {
+                    self.take(now, order);
+                    let drained = self.folder.drain()?;
+                    due = self.after(peer, drained);
+                    self.report();
+                    continue;
+                }
+                Err(TryRecvError::Empty) => {}
+            }
+            let wait = due.unwrap_or(now + PATIENCE).min(now + PATIENCE);
+            match peer.recv_deadline(wait) {
+                Ok(Some(packet)) => {
+                    self.folder.recording().handle_packet(packet.at, &packet.bytes);
+                    let drained = self.folder.drain()?;
+                    due = self.after(peer, drained);
+                }
+                Ok(None) => {}
+                Err(_) => break,
+            }
+            let now = Instant::now();
+            if due.is_none_or(|due| due <= now) {
+                let drained = self.folder.handle_timeout(now)?;
+                due = self.after(peer, drained);
+                self.report();
+            }
+        }
+        self.folder.finish(Instant::now(), peer.lost())
+    }
+
+    /// Wishes for keyframes go to the router; gives when something is due.
+    fn after(&self, peer: &LocalPeer, drained: Drained) -> Option<Instant> {
+        if !drained.feedback.is_empty() {
+            // A worker that is too busy for it is asked again.
+            let _ = peer.send(drained.feedback.iter().map(|packet| packet.to_vec()).collect());
+        }
+        drained.timeout
+    }
+
+    fn take(&mut self, now: Instant, order: Order) {
+        let recording = self.folder.recording();
+        match order {
+            Order::Joined(person) => {
+                if !self.people.contains_key(&person.identity)
+                    && let Some(id) = recording.handle_join(now, &person)
+                {
+                    self.people.insert(person.identity, id);
+                }
+            }
+            Order::Left(identity) => {
+                if let Some(id) = self.people.remove(&identity) {
+                    recording.handle_leave(now, id);
+                }
+            }
+            Order::Answer(identity, agrees) => {
+                if let Some(id) = self.people.get(&identity) {
+                    recording.handle_answer(now, *id, agrees);
+                }
+            }
+            Order::Track {
+                sid,
+                owner,
+                kind,
+                source,
+                followed,
+            } => {
+                let Some(person) = self.people.get(&owner) else { return };
+                let info = TrackInfo {
+                    person: *person,
+                    kind,
+                    source: source.replace('_', "-"),
+                    ssrc: followed.ssrc,
+                    codecs: followed.codecs,
+                    extensions: followed.extensions,
+                };
+                if let Some(number) = recording.handle_track_added(now, info) {
+                    self.tracks.insert(sid, number);
+                }
+            }
+            Order::TrackGone(sid) => {
+                if let Some(number) = self.tracks.remove(&sid) {
+                    recording.handle_track_removed(now, number);
+                }
+            }
+            Order::Muted(sid, muted) => {
+                if let Some(number) = self.tracks.get(&sid) {
+                    recording.handle_track_muted(now, *number, muted);
+                }
+            }
+            Order::Speakers(identities) => {
+                let people: Vec<PersonId> = identities
+                    .iter()
+                    .filter_map(|one| self.people.get(one))
+                    .copied()
+                    .collect();
+                recording.handle_speakers(now, &people);
+            }
+            Order::Stop => {}
+        }
+    }
+
+    /// Tells all how far it has come.
+    fn report(&mut self) {
+        let recording = self.folder.recording();
+        let state = match recording.state() {
+            State::Asking => "asks",
+            State::Running => "running",
+            State::Over => "over",
+        };
+        let people = self
+            .people
+            .iter()
+            .map(|(identity, id)| (identity.clone(), recording.records(*id)))
+            .collect();
+        let status = Status {
+            state: state.to_owned(),
+            people,
+        };
+        self.tell.send_if_modified(|known| {
+            let changed = *known != status;
+            *known = status;
+            changed
+        });
+    }
+}
