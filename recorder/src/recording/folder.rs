@@ -150,7 +150,12 @@ impl Folder {
         self.recording.handle_timeout(now);
         if self.flushed.is_none_or(|at| now.saturating_duration_since(at) >= FLUSH) {
             self.flushed = Some(now);
-            self.writers.values_mut().for_each(Writer::flush);
+            for (file, writer) in &mut self.writers {
+                writer.flush();
+                if writer.wants_keyframe(MediaTime::ZERO) {
+                    self.recording.request_keyframe(file);
+                }
+            }
         }
         self.drain()
     }

@@ -13,18 +13,23 @@
 //! | file | one idea |
 //! |---|---|
 //! | this | the machine |
+//! | `config`, `output` | what it is told, what it wants done |
+//! | `track` | one track and its files |
 //! | [`entry`] | what the log can say |
 //! | [`chain`] | how it says it so that nobody can change it |
 //! | [`manifest`] | what a player wants to know, made of the log |
 //! | `folder` (feature `file`) | a recording on a disk: written, finished after a crash, deleted |
 
 pub mod chain;
+mod config;
 pub mod entry;
 #[cfg(feature = "file")]
 pub mod folder;
 pub mod manifest;
+mod output;
 #[cfg(test)]
 mod tests;
+mod track;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -32,22 +37,23 @@ use std::time::{Duration, Instant};
 use althing_media_core::packet::Kind as PacketKind;
 use althing_media_core::payload::MediaKind;
 use althing_media_core::rtcp::{self, Message};
-use althing_media_core::{Codec, CodecParams, ExtensionMap, Packet, Ssrc};
+use althing_media_core::{Packet, Ssrc};
 use bytes::Bytes;
 
 pub use self::chain::{Chain, Log, Signer};
+pub use self::config::{Person, RecordingConfig, TrackInfo};
 pub use self::entry::{Entry, PersonId, TrackNumber};
 pub use self::manifest::Manifest;
+pub use self::output::Output;
+pub use self::track::MAX_FILES;
+use self::track::{Track, codec_name};
 use crate::consent::{self, Consent, State};
-use crate::container::Container;
 use crate::frame::{Frame, MediaTime, TrackFormat};
 use crate::input::{self, Break, BreakCause, Input};
 use crate::timeline::SenderWall;
 
 /// Tracks of one recording, over its whole time.
 pub const MAX_TRACKS: u32 = 10_000;
-/// Files of one track: a sender that changes codecs more often is not recorded any further.
-pub const MAX_FILES: u32 = 200;
 /// Lines of the log about one track; what changes more often is not told any further.
 const MAX_TRACK_LINES: u32 = 5_000;
 /// Lines of the log in all. Consent, files and the end are told beyond it.
@@ -60,129 +66,6 @@ const MAX_NAME: usize = 256;
 const REST: Duration = Duration::from_secs(10);
 /// Under which SSRC keyframes are asked for: a receiver has none of its own.
 const OUR_SSRC: Ssrc = Ssrc(1);
-
-/// How a recording begins.
-#[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "made by callers")]
-pub struct RecordingConfig {
-    /// Its name.
-    pub name: String,
-    /// The room.
-    pub room: String,
-    /// The time at `now`, in milliseconds since 1970.
-    pub unix_ms: u64,
-    /// How many days the media may be kept; `None`: until somebody asks.
-    pub keep_days: Option<u32>,
-    /// Signs the log.
-    pub signer: Signer,
-    /// Who is there. They are asked; people are numbered from 1 in this order, then in the order of joining.
-    pub people: Vec<Person>,
-    /// Which of them wants it, by index: agrees with that.
-    pub by: Option<usize>,
-}
-
-impl RecordingConfig {
-    /// Of nobody yet, in no room, to be kept until somebody asks; `unix_ms`: see there.
-    #[must_use]
-    pub fn new(name: &str, unix_ms: u64, signer: Signer) -> Self {
-        Self {
-            name: name.to_owned(),
-            room: String::new(),
-            unix_ms,
-            keep_days: None,
-            signer,
-            people: Vec::new(),
-            by: None,
-        }
-    }
-
-    /// The same, wanted by this person, who agrees with that.
-    #[must_use]
-    pub fn by(mut self, person: Person) -> Self {
-        self.by = Some(self.people.len());
-        self.people.push(person);
-        self
-    }
-}
-
-/// Somebody in a room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "made by callers")]
-pub struct Person {
-    /// Unique in the room.
-    pub identity: String,
-    /// As shown to others.
-    pub name: String,
-}
-
-impl Person {
-    /// Somebody with this identity and name.
-    #[must_use]
-    pub fn new(identity: &str, name: &str) -> Self {
-        Self {
-            identity: identity.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-}
-
-/// A track, as it is delivered to a peer in the router's process.
-#[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_structs, reason = "made by callers")]
-pub struct TrackInfo {
-    /// Whose.
-    pub person: PersonId,
-    /// Sound or pictures.
-    pub kind: MediaKind,
-    /// Camera, microphone, screen: names its files.
-    pub source: String,
-    /// Under which its packets come.
-    pub ssrc: Ssrc,
-    /// What their payload types mean.
-    pub codecs: Vec<CodecParams>,
-    /// The ids of their extensions.
-    pub extensions: ExtensionMap,
-}
-
-/// What is to be done. Poll until `Timeout`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Output {
-    /// Append this line to the log, at once. `durable`: and force it onto the disk.
-    Log {
-        /// With its line feed.
-        line: String,
-        /// It is signed.
-        durable: bool,
-    },
-    /// Begin a file.
-    Begin {
-        /// Its name, without extension; only letters, digits and `-`.
-        file: String,
-        /// What kind.
-        container: Container,
-        /// What is in it.
-        format: TrackFormat,
-        /// Its time zero.
-        origin: MediaTime,
-    },
-    /// Put this frame into a file that was begun.
-    Frame {
-        /// Which.
-        file: String,
-        /// The frame, in the recording's time.
-        frame: Frame,
-    },
-    /// The file is finished.
-    Finish {
-        /// Which.
-        file: String,
-    },
-    /// Give this RTCP packet to the router.
-    Feedback(Bytes),
-    /// Nothing more for now; call [`Recording::handle_timeout`] then.
-    Timeout(Option<Instant>),
-}
 
 /// A recording.
 #[derive(Debug)]
@@ -203,34 +86,6 @@ pub struct Recording {
     outputs: VecDeque<Output>,
     lines: u64,
     closed: bool,
-}
-
-#[derive(Debug)]
-struct Track {
-    info: TrackInfo,
-    source: String,
-    /// Made when the person has agreed.
-    input: Option<Input>,
-    format: Option<TrackFormat>,
-    file: Option<File>,
-    files: u32,
-    lines: u32,
-    rests_until: Option<Instant>,
-}
-
-/// The file that is being written.
-#[derive(Debug)]
-struct File {
-    name: String,
-    container: Container,
-    format: TrackFormat,
-    until: MediaTime,
-}
-
-impl File {
-    fn file_name(&self) -> String {
-        format!("{}.{}", self.name, self.container.extension())
-    }
 }
 
 impl Recording {
@@ -327,25 +182,16 @@ impl Recording {
             MediaKind::Audio => entry::Kind::Audio,
             _ => entry::Kind::Video,
         };
-        let source = plain(&info.source);
+        let (person, ssrc) = (info.person, info.ssrc);
+        let track = Track::new(info);
         let added = Entry::TrackAdded {
             track: number,
-            person: info.person,
+            person,
             kind,
-            source: source.clone(),
+            source: track.source.clone(),
         };
         self.log(now, &added);
-        self.by_ssrc.insert(info.ssrc, number);
-        let track = Track {
-            info,
-            source,
-            input: None,
-            format: None,
-            file: None,
-            files: 0,
-            lines: 0,
-            rests_until: None,
-        };
+        self.by_ssrc.insert(ssrc, number);
         self.tracks.insert(number, track);
         Some(number)
     }
@@ -397,6 +243,14 @@ impl Recording {
         if self.state() == State::Running && self.lines < MAX_LINES {
             let title = cut(title, MAX_NAME);
             self.log(now, &Entry::Chapter { title });
+        }
+    }
+
+    /// Pictures of a file were left out, because the disk is behind: asks for a keyframe, after which it can go on.
+    pub fn request_keyframe(&mut self, file: &str) {
+        let of = |track: &&Track| track.file.as_ref().is_some_and(|open| open.name == file);
+        if let Some(ssrc) = self.tracks.values().find(of).map(|track| track.info.ssrc) {
+            self.outputs.push_back(wish(ssrc));
         }
     }
 
@@ -508,10 +362,8 @@ impl Recording {
                 input::Output::Break(gap) => self.on_break(now, number, gap),
                 input::Output::Frame(frame) => self.on_frame(now, number, frame),
                 input::Output::WantKeyframe => {
-                    let mut pli = [0; 12];
-                    let len = rtcp::pli::write(&mut pli, OUR_SSRC, track.info.ssrc).unwrap_or(0);
-                    let pli = Bytes::copy_from_slice(&pli[..len]);
-                    self.outputs.push_back(Output::Feedback(pli));
+                    let ssrc = track.info.ssrc;
+                    self.outputs.push_back(wish(ssrc));
                 }
                 input::Output::Timeout(_) => return,
             }
@@ -522,7 +374,6 @@ impl Recording {
         let Some(track) = self.tracks.get_mut(&number) else {
             return;
         };
-        let fits = track.file.as_ref().is_none_or(|file| goes_on(file, &format));
         let (width, height) = match &format {
             TrackFormat::Video(video) => (Some(video.width), Some(video.height)),
             TrackFormat::Audio(_) => (None, None),
@@ -533,8 +384,7 @@ impl Recording {
             width,
             height,
         };
-        track.format = Some(format);
-        if !fits {
+        if !track.set_format(format) {
             self.finish_file(now, number);
         }
         self.note(now, number, &told);
@@ -560,43 +410,24 @@ impl Recording {
         self.outputs.push_back(Output::Frame { file, frame });
     }
 
-    /// Begins a file for a frame, if none is open and it can be the first of one.
     fn begin_file(&mut self, now: Instant, number: TrackNumber, frame: &Frame) {
-        let Some(track) = self.tracks.get_mut(&number) else {
+        let track = self.tracks.get_mut(&number);
+        let Some(file) = track.and_then(|track| track.begin_file(number, frame)) else {
             return;
         };
-        let Some(format) = track.format.clone().filter(|_| track.file.is_none() && frame.keyframe) else {
-            return;
+        let begin = Output::Begin {
+            file: file.name.clone(),
+            container: file.container,
+            format: file.format.clone(),
+            origin: frame.at,
         };
-        track.files += 1;
-        if track.files > MAX_FILES {
-            track.input = None;
-            return;
-        }
-        let mut name = format!("t{:02}-{}", number.0, track.source);
-        if track.files > 1 {
-            name.push_str(&format!("-{}", track.files));
-        }
-        let file = File {
-            name: name.clone(),
-            container: container_for(format.codec()),
-            format: format.clone(),
-            until: frame.at,
-        };
-        let (container, file_name) = (file.container, file.file_name());
-        track.file = Some(file);
         let begun = Entry::FileBegun {
-            file: file_name,
+            file: file.file_name(),
             track: number,
             from: frame.at.0,
         };
         self.log(now, &begun);
-        self.outputs.push_back(Output::Begin {
-            file: name,
-            container,
-            format,
-            origin: frame.at,
-        });
+        self.outputs.push_back(begin);
     }
 
     fn finish_file(&mut self, now: Instant, number: TrackNumber) {
@@ -657,6 +488,13 @@ impl Recording {
     }
 }
 
+/// Asks for a keyframe (RFC 4585 §6.3.1).
+fn wish(ssrc: Ssrc) -> Output {
+    let mut pli = [0; 12];
+    let len = rtcp::pli::write(&mut pli, OUR_SSRC, ssrc).unwrap_or(0);
+    Output::Feedback(Bytes::copy_from_slice(&pli[..len]))
+}
+
 fn joined(id: PersonId, person: &Person) -> Entry {
     Entry::PersonJoined {
         person: id,
@@ -665,47 +503,7 @@ fn joined(id: PersonId, person: &Person) -> Entry {
     }
 }
 
-/// Matroska says little once and for all, and its frames bring all that decoders need; in MP4 the configuration is fixed.
-fn goes_on(file: &File, format: &TrackFormat) -> bool {
-    let same = file.format.codec() == format.codec();
-    match file.container {
-        Container::WebM | Container::Matroska => same,
-        _ => file.format == *format,
-    }
-}
-
-/// What browsers play.
-fn container_for(codec: Codec) -> Container {
-    [Container::WebM, Container::Mp4]
-        .into_iter()
-        .find(|container| container.holds(codec))
-        .unwrap_or(Container::Matroska)
-}
-
-fn codec_name(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Opus => "opus",
-        Codec::Pcmu => "pcmu",
-        Codec::Pcma => "pcma",
-        Codec::G722 => "g722",
-        Codec::Vp8 => "vp8",
-        Codec::Vp9 => "vp9",
-        Codec::H264 => "h264",
-        Codec::Av1 => "av1",
-        _ => "unknown",
-    }
-}
-
 /// The beginning of a text, at most `most` bytes.
 fn cut(text: &str, most: usize) -> String {
     text[..text.floor_char_boundary(most)].to_owned()
-}
-
-/// Small letters, digits and `-`, so that it may be part of a file's name.
-fn plain(text: &str) -> String {
-    let letters = text.chars().take(24).map(|letter| match letter.to_ascii_lowercase() {
-        letter @ ('a'..='z' | '0'..='9') => letter,
-        _ => '-',
-    });
-    letters.collect()
 }

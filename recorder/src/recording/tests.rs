@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use althing_media_core::Pt;
 use althing_media_core::packet::RtpWriter;
+use althing_media_core::{Codec, CodecParams, ExtensionMap, Pt};
 
 use super::*;
+use crate::container::Container;
 use crate::recording::chain::Fault;
 
 const VIDEO: CodecParams = params(Codec::Vp8, 96);
@@ -315,6 +316,10 @@ fn a_file_that_failed_is_told_and_the_track_goes_on_later() {
     let mut room = Room::new(&["ada"], Some(0));
     room.add(1, 11, &[OPUS]);
     room.run(1000, &[(11, OPUS)]);
+    room.recording.request_keyframe("t01-microphone");
+    room.recording.request_keyframe("another");
+    room.drain();
+    assert_eq!(room.wishes, 1);
     room.recording.handle_file_failed("t01-microphone", "no space left");
     room.run(9000, &[(11, OPUS)]);
     assert_eq!(room.files.len(), 1);
