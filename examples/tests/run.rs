@@ -298,6 +298,58 @@ fn rtp_in_from_ffmpeg() {
     assert_eq!(watcher.peer.session.receivers()[0].stats().leaps, 0);
 }
 
+/// From ffmpeg through the WHIP example into files that ffmpeg takes without a word; left out where there is no ffmpeg.
+#[test]
+fn record() {
+    let folder = std::env::temp_dir().join(format!("althing-record-{}", std::process::id()));
+    let path = folder.display().to_string();
+    let mut recorder = Example::start("record", &[&path, "127.0.0.1:0", "127.0.0.1:0"]);
+    let line = recorder.line();
+    let whip = line.split(' ').next().unwrap();
+    let mut example = Example::start("whip", &[whip, "no token needed", "0"]);
+    let line = example.line();
+    let target = format!("rtp://{}?pkt_size=1200", line.trim_end().rsplit(' ').next().unwrap());
+    let source = "-v error -re -f lavfi -i testsrc=size=320x240:rate=30 -t 4".split(' ');
+    let codec = "-c:v libvpx -deadline realtime -cpu-used 8 -g 30 -f rtp".split(' ');
+    let ffmpeg = |arguments: &mut dyn Iterator<Item = &str>| Command::new("ffmpeg").args(arguments).output();
+    let Ok(sent) = ffmpeg(&mut source.chain(codec).chain([target.as_str()])) else {
+        return eprintln!("there is no ffmpeg: left out");
+    };
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let session = Url::parse(whip).unwrap().join("/session").unwrap();
+    assert_eq!(http::request("DELETE", &session, &[], "").unwrap().status, 200);
+    assert!(recorder.process.wait().unwrap().success());
+
+    let file = folder.join("t01-video.webm").display().to_string();
+    let check = [
+        "-v",
+        "warning",
+        "-i",
+        &file,
+        "-fps_mode",
+        "vfr",
+        "-f",
+        "null",
+        "-stats",
+        "-",
+    ];
+    let decoded = ffmpeg(&mut check.into_iter()).unwrap();
+    let said = String::from_utf8_lossy(&decoded.stderr);
+    let frames = said
+        .rsplit("frame=")
+        .next()
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    // The first second may be over before the connection is there.
+    assert!(frames.is_some_and(|frames: u32| frames > 60), "{said}");
+    assert!(said.trim_start().starts_with("frame="), "no warning, no error: {said}");
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+    assert!(
+        manifest.contains(r#""complete": true"#) && manifest.contains(r#""codec": "vp8""#),
+        "{manifest}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 struct Killed(Child);
 
 impl Drop for Killed {
