@@ -24,6 +24,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("npm", "npm"),
     ("opusinfo", "opus-tools"),
     ("python3", "python3"),
+    ("opusenc", "opus-tools"),
+    ("espeak-ng", "espeak-ng"),
 ];
 
 /// The longest that one installing program may take: a slow mirror is no reason to wait for ever.

@@ -98,6 +98,7 @@ fn low_byte(bits: i32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::judge;
     use super::*;
 
     #[test]
@@ -118,6 +119,18 @@ mod tests {
         }
         for (byte, sample) in [(0xaa, 32_256), (0x2a, -32_256), (0xd5, 8), (0x55, -8), (0xd4, 24)] {
             assert_eq!(a_decode(byte), sample, "A {byte:x}");
+        }
+    }
+
+    #[test]
+    fn ffmpeg_decodes_every_code_to_the_same() {
+        let codes: Vec<u8> = (0..=255).collect();
+        for (law, name) in [(Law::Mu, "mulaw"), (Law::A, "alaw")] {
+            let theirs = judge::ffmpeg(&codes, &["-f", name, "-ar", "8000", "-ac", "1"], &["-f", "s16le"]);
+            let mut ours = [0.0; 256];
+            G711(law).decode(&codes, &mut ours);
+            let ours: Vec<u8> = ours.iter().flat_map(|value| to_16_bit(*value).to_le_bytes()).collect();
+            assert_eq!(ours, theirs, "{law:?}");
         }
     }
 

@@ -242,3 +242,57 @@ fn saturate(value: i32) -> i16 {
 fn sat(value: i32) -> i32 {
     value.clamp(-32_768, 32_767)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::judge;
+    use super::*;
+
+    /// Loud and quiet, low and high, and some noise.
+    #[expect(clippy::cast_possible_truncation, reason = "a sample")]
+    fn sweep() -> Vec<i16> {
+        let mut state = 1_u32;
+        (0..32_000_i32)
+            .map(|index| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let noise = f64::from(state >> 16) / 65_536.0 - 0.5;
+                let t = f64::from(index) / 16_000.0;
+                let gain = 0.9 * (-1.5 * t).exp();
+                let tone = (t * (200.0 + 1_500.0 * t) * std::f64::consts::TAU).sin();
+                to_16_bit((gain * (0.8 * tone + 0.2 * noise)) as f32)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn ffmpeg_encodes_and_decodes_the_same_bits() {
+        let samples = sweep();
+        let pcm: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let theirs = judge::ffmpeg(
+            &pcm,
+            &["-f", "s16le", "-ar", "16000", "-ac", "1"],
+            &["-c:a", "g722", "-f", "g722"],
+        );
+        let mut ours = vec![0; samples.len() / 2];
+        let floats: Vec<f32> = samples.iter().map(|sample| to_float(*sample)).collect();
+        G722::new().encode(&floats, &mut ours).unwrap();
+        let same = ours
+            .iter()
+            .zip(&theirs)
+            .take_while(|(ours, theirs)| ours == theirs)
+            .count();
+        assert_eq!(same, ours.len(), "the first bytes that are the same");
+
+        let decoded = judge::ffmpeg(&ours, &["-f", "g722"], &["-f", "s16le"]);
+        let mut heard = vec![0.0; ours.len() * 2];
+        G722::new().decode(&ours, &mut heard);
+        let heard: Vec<u8> = heard.iter().flat_map(|value| to_16_bit(*value).to_le_bytes()).collect();
+        assert_eq!(heard.len(), decoded.len());
+        let same = heard
+            .iter()
+            .zip(&decoded)
+            .take_while(|(ours, theirs)| ours == theirs)
+            .count();
+        assert_eq!(same, heard.len(), "the first bytes that are the same");
+    }
+}

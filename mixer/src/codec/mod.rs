@@ -8,8 +8,16 @@ mod comfort_noise;
 mod conceal;
 mod g711;
 mod g722;
+#[cfg(test)]
+mod judge;
 mod l16;
+#[cfg(feature = "libopus")]
+mod libopus;
 mod opus;
+#[cfg(not(feature = "libopus"))]
+mod opus_pure;
+#[cfg(test)]
+mod opus_tests;
 mod resample;
 mod sampled;
 #[cfg(test)]

@@ -1,9 +1,12 @@
-//! Opus (RFC 6716) as RTP carries it (RFC 7587), by the crate `opus-pure`.
+//! Opus (RFC 6716) as RTP carries it (RFC 7587): by the crate `opus-pure`, or by `libopus` where that feature is on.
 
 use althing_media_core::payload::opus as wire;
-use opus_pure::{Application, Error};
 
-use super::{CodecError, Decoder, Encoder, Format, GRAIN, MAX_SAMPLES, RATE};
+#[cfg(feature = "libopus")]
+use super::libopus::{Decoding, Encoding};
+#[cfg(not(feature = "libopus"))]
+use super::opus_pure::{Decoding, Encoding};
+use super::{CodecError, Decoder, Encoder, Format, GRAIN, MAX_SAMPLES};
 
 /// What a conference spends on speech, per channel, in bits per second.
 const BITRATE: i32 = 32_000;
@@ -12,7 +15,7 @@ const COMPLEXITY: i32 = 5;
 
 /// Decodes Opus: mono and stereo streams alike into the channels that were asked for.
 pub struct OpusDecoder {
-    inner: opus_pure::OpusDecoder,
+    inner: Decoding,
     channels: usize,
 }
 
@@ -22,8 +25,10 @@ impl OpusDecoder {
     /// # Errors
     /// When `channels` is neither 1 nor 2.
     pub fn new(channels: usize) -> Result<Self, CodecError> {
-        let inner = opus_pure::OpusDecoder::new(RATE.cast_signed(), channels).map_err(|_| CodecError::Unsupported)?;
-        Ok(Self { inner, channels })
+        Ok(Self {
+            inner: Decoding::new(channels)?,
+            channels,
+        })
     }
 }
 
@@ -47,7 +52,7 @@ impl Decoder for OpusDecoder {
         let out = out
             .get_mut(..samples * self.channels)
             .ok_or(CodecError::BufferTooSmall)?;
-        self.inner.decode(payload, samples, out).map_err(from_pure)
+        self.inner.decode(payload, samples, out)
     }
 
     fn redundancy(&self, next: &[u8]) -> usize {
@@ -65,7 +70,7 @@ impl Decoder for OpusDecoder {
         let out = out
             .get_mut(..samples * self.channels)
             .ok_or(CodecError::BufferTooSmall)?;
-        self.inner.decode_fec(next, samples, out).map_err(from_pure)
+        self.inner.decode_fec(next, samples, out)
     }
 
     fn is_dtx(&self, payload: &[u8]) -> bool {
@@ -83,8 +88,7 @@ impl Decoder for OpusDecoder {
     }
 
     fn reset(&mut self) {
-        // Fails only on a decoder that `new` would have refused.
-        let _ = self.inner.reset_state();
+        self.inner.reset();
     }
 }
 
@@ -98,7 +102,7 @@ impl std::fmt::Debug for OpusDecoder {
 
 /// Encodes Opus for speech, with in-band redundancy once a loss is expected.
 pub struct OpusEncoder {
-    inner: opus_pure::OpusEncoder,
+    inner: Encoding,
     channels: usize,
 }
 
@@ -108,21 +112,20 @@ impl OpusEncoder {
     /// # Errors
     /// When `channels` is neither 1 nor 2.
     pub fn new(channels: usize) -> Result<Self, CodecError> {
-        let mut inner = opus_pure::OpusEncoder::new(RATE.cast_signed(), channels, Application::Voip)
-            .map_err(|_| CodecError::Unsupported)?;
-        inner.bitrate_bps = BITRATE * if channels == 2 { 2 } else { 1 };
-        inner.complexity = COMPLEXITY;
+        let mut inner = Encoding::new(channels)?;
+        inner.set_bitrate(BITRATE * if channels == 2 { 2 } else { 1 });
+        inner.set_complexity(COMPLEXITY);
         Ok(Self { inner, channels })
     }
 
     /// How hard the encoder tries, 0 to 10.
     pub fn set_complexity(&mut self, complexity: u8) {
-        self.inner.complexity = i32::from(complexity.min(10));
+        self.inner.set_complexity(i32::from(complexity.min(10)));
     }
 
     /// Sends almost nothing while nobody speaks.
     pub fn set_dtx(&mut self, on: bool) {
-        self.inner.use_dtx = on;
+        self.inner.set_dtx(on);
     }
 }
 
@@ -138,23 +141,20 @@ impl Encoder for OpusEncoder {
     }
 
     fn encode(&mut self, pcm: &[f32], out: &mut [u8]) -> Result<usize, CodecError> {
-        self.inner
-            .encode(pcm, pcm.len() / self.channels, out)
-            .map_err(from_pure)
+        self.inner.encode(pcm, pcm.len() / self.channels, out)
     }
 
     fn set_bitrate(&mut self, bits: u32) {
-        self.inner.bitrate_bps = i32::try_from(bits).unwrap_or(i32::MAX).clamp(6_000, 510_000);
+        let bits = i32::try_from(bits).unwrap_or(i32::MAX).clamp(6_000, 510_000);
+        self.inner.set_bitrate(bits);
     }
 
     fn set_expected_loss(&mut self, percent: u8) {
-        self.inner.packet_loss_perc = i32::from(percent.min(100));
-        self.inner.use_inband_fec = percent > 0;
+        self.inner.set_expected_loss(i32::from(percent.min(100)));
     }
 
     fn reset(&mut self) {
-        // Fails only on an encoder that `new` would have refused.
-        let _ = self.inner.reset_state();
+        self.inner.reset();
     }
 }
 
@@ -187,12 +187,4 @@ fn has_lbrr(payload: &[u8]) -> bool {
     let flags = toc.frame_duration().div_ceil(960) + 1;
     let channels = if toc.is_stereo() { 2 } else { 1 };
     (1..=channels).any(|channel| first >> (8 - flags * channel) & 1 != 0)
-}
-
-fn from_pure(error: Error) -> CodecError {
-    match error {
-        Error::InvalidArgument(_) => CodecError::FrameLength,
-        Error::BufferTooSmall { .. } => CodecError::BufferTooSmall,
-        _ => CodecError::Malformed,
-    }
 }

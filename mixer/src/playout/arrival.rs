@@ -6,11 +6,12 @@
 use std::time::Instant;
 
 use althing_media_core::packet::SeqExtender;
+use althing_media_core::payload::red::Red;
 use althing_media_core::{Pt, RtpTime, Ssrc};
 use bytes::Bytes;
 
 use super::waiting::{Insert, Origin, Payload};
-use super::{Phase, Playout, Received, red};
+use super::{Phase, Playout, Received};
 use crate::codec::RATE;
 
 /// A packet this far from where the sender's clock should be is from another clock: 3 s, in samples.
@@ -152,29 +153,26 @@ impl Playout {
             self.take(now, pt, payload, is_new, first);
             return;
         }
-        let Some(blocks) = red::parse(&payload.bytes) else {
+        let whole = std::mem::take(&mut payload.bytes);
+        let Some(red) = Red::parse(&whole) else {
             self.stats.refused += 1;
             return;
         };
-        let mut back = blocks.size_hint().1.map_or(0, |blocks| blocks as u64 - 1);
-        for block in blocks {
-            payload.bytes = block.payload;
-            if back == 0 {
-                self.take(now, block.payload_type, payload, is_new, first);
-                return;
-            }
+        for (back, block) in (1..).zip(red.redundant.iter().rev()) {
             if !first && let Some(seq) = seq.checked_sub(back).filter(|seq| self.arrivals.cover(*seq)) {
                 let copy = Payload {
                     time: self.arrivals.samples(units - i64::from(block.offset)),
                     seq,
                     origin: Origin::Copy,
                     marker: false,
-                    ..payload.clone()
+                    bytes: whole.slice_ref(block.payload),
+                    ..payload
                 };
-                self.take(now, block.payload_type, copy, true, first);
+                self.take(now, block.pt, copy, true, first);
             }
-            back -= 1;
         }
+        payload.bytes = whole.slice(red.primary..);
+        self.take(now, red.pt, payload, is_new, first);
     }
 
     /// Payload types that are played, by themselves or within redundant audio.

@@ -15,7 +15,6 @@
 //! | file | one idea |
 //! |---|---|
 //! | `arrival` | packets are sorted out: duplicates, leaps of clocks, copies |
-//! | `red` | redundant audio (RFC 2198) |
 //! | `delay` | how much delay the network makes necessary |
 //! | `waiting` | payloads in the order of their time |
 //! | `refill` | where the next sound comes from: a payload, its copy, concealment, noise |
@@ -24,7 +23,6 @@
 
 mod arrival;
 mod delay;
-mod red;
 mod refill;
 mod sound;
 mod stats;
