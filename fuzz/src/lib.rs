@@ -1,6 +1,7 @@
 //! What the fuzz targets share: how a body becomes a program, and the bodies for signalling.
 //!
-//! The bodies for media lie in `althing_media_core::fuzzing`, which exists only under `cfg(fuzzing)`.
+//! The bodies for media lie in `althing_media_core::fuzzing` and `althing_mixer::fuzzing`, which exist only under
+//! `cfg(fuzzing)`.
 
 pub mod driver;
 pub mod signalling;

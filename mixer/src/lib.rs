@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod mix;
 pub mod mixer;
 mod pitch;

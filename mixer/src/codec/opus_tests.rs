@@ -102,7 +102,7 @@ fn what_we_write_opusdec_reads_the_same() {
             );
             let loud = |sound: &[f32]| sound.iter().map(|value| value * value).sum::<f32>();
             let change = 10.0 * (loud(&wanted) / loud(&pcm)).log10();
-            assert!(change.abs() < 2.0, "{bitrate}: {change} dB");
+            assert!(change.abs() < 3.0, "{bitrate}: {change} dB");
         }
     }
 }

@@ -1,0 +1,199 @@
+//! Speech over a bad line: what is heard by way of [`Playout`], with and without redundancy, and by way of a plain buffer.
+//!
+//! ```sh
+//! cargo run --release -p althing-mixer --example lossy -- speech.wav folder 1 3 5 10 20 30
+//! ```
+//!
+//! Reads 16-bit mono at 48 kHz; writes `clean.wav` and one file for each way and each percentage of loss. All ways get the
+//! same packets at the same times. `cargo xtask quality` judges the files.
+#![expect(clippy::print_stdout, reason = "it tells what it does")]
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use althing_media_core::payload::red;
+use althing_media_core::{Pt, RtpTime, Ssrc};
+use althing_mixer::codec::{Format, MAX_SAMPLES};
+use althing_mixer::playout::{Playout, PlayoutConfig, PlayoutStats, Received};
+
+const OPUS: Format = Format::Opus { channels: 1 };
+const PT: Pt = Pt::new(111);
+const RED: Pt = Pt::new(63);
+const TICK: usize = 960;
+const FRAME: Duration = Duration::from_millis(20);
+/// The plain buffer plays every frame so much after it was sent, whatever comes.
+const PLAIN_DELAY: Duration = Duration::from_millis(60);
+/// Mean of the jitter, which falls off exponentially: one packet in twenty is later than 30 ms.
+const JITTER_MS: f64 = 10.0;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Plain,
+    Playout { fec: bool, red: bool },
+}
+
+const WAYS: [(&str, Way); 5] = [
+    ("plain", Way::Plain),
+    ("playout", Way::Playout { fec: false, red: false }),
+    ("fec", Way::Playout { fec: true, red: false }),
+    ("red", Way::Playout { fec: false, red: true }),
+    ("both", Way::Playout { fec: true, red: true }),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(speech), Some(folder)) = (arguments.next(), arguments.next()) else {
+        return Err("speech.wav folder percent…".into());
+    };
+    let (speech, folder) = (read_wav(&fs::read(speech)?)?, Path::new(&folder).to_path_buf());
+    fs::create_dir_all(&folder)?;
+    let frames = encode(&speech, 0)?;
+    let perfect = vec![Some(Duration::ZERO); frames.len()];
+    fs::write(folder.join("clean.wav"), wav(&plain(&frames, &perfect)?))?;
+    for loss in arguments {
+        let percent: u8 = loss.parse()?;
+        let arrivals = line(frames.len(), f64::from(percent) / 100.0, u64::from(percent) + 1);
+        for (name, way) in WAYS {
+            let (heard, stats) = match way {
+                Way::Plain => (plain(&frames, &arrivals)?, PlayoutStats::default()),
+                Way::Playout { fec, red } => {
+                    let frames = encode(&speech, if fec { percent.max(5) } else { 0 })?;
+                    playout(&frames, &arrivals, red)?
+                }
+            };
+            fs::write(folder.join(format!("{name}-{percent}.wav")), wav(&heard))?;
+            println!(
+                "{percent} % {name}: delay {:.0} ms, lost {}, recovered {}, late {}, concealed {} ms",
+                stats.delay.as_secs_f64() * 1e3,
+                stats.lost,
+                stats.recovered,
+                stats.late,
+                stats.concealed / 48
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The packets of a sender at 32 kbit/s that expects `loss` percent to be lost.
+fn encode(speech: &[f32], loss: u8) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let mut encoder = OPUS.encoder()?;
+    encoder.set_expected_loss(loss);
+    let mut bytes = [0; 1500];
+    let mut frames = Vec::new();
+    for pcm in speech.chunks_exact(TICK) {
+        let len = encoder.encode(pcm, &mut bytes)?;
+        frames.push(bytes[..len].to_vec());
+    }
+    Ok(frames)
+}
+
+/// How long each packet is on its way; `None` when it never comes.
+fn line(packets: usize, loss: f64, seed: u64) -> Vec<Option<Duration>> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        f64::from(u32::try_from(state >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+    };
+    (0..packets)
+        .map(|_| {
+            let (lost, jitter) = (random() < loss, -JITTER_MS * (1.0 - random() * 0.999).ln());
+            (!lost).then(|| Duration::from_secs_f64(jitter / 1e3))
+        })
+        .collect()
+}
+
+/// A fixed delay and concealment: what comes later than it is due is as good as lost.
+fn plain(frames: &[Vec<u8>], arrivals: &[Option<Duration>]) -> Result<Vec<f32>, Box<dyn Error>> {
+    let mut decoder = OPUS.decoder()?;
+    let mut out = vec![0.0; MAX_SAMPLES];
+    let mut heard = Vec::new();
+    for (frame, arrival) in frames.iter().zip(arrivals) {
+        let samples = match arrival.filter(|delay| *delay <= PLAIN_DELAY) {
+            Some(_) => decoder.decode(frame, &mut out)?,
+            None => decoder.conceal(TICK, &mut out),
+        };
+        heard.extend_from_slice(&out[..samples]);
+    }
+    Ok(heard)
+}
+
+fn playout(
+    frames: &[Vec<u8>],
+    arrivals: &[Option<Duration>],
+    red: bool,
+) -> Result<(Vec<f32>, PlayoutStats), Box<dyn Error>> {
+    let config = PlayoutConfig {
+        payload_type: PT,
+        red: Some(RED),
+        comfort_noise: None,
+    };
+    let mut playout = Playout::new(config, OPUS.decoder()?);
+    let start = Instant::now();
+    let mut coming = Vec::new();
+    for (number, arrival) in (0_u32..).zip(arrivals) {
+        if let Some(delay) = arrival {
+            coming.push((start + FRAME * number + *delay, number));
+        }
+    }
+    coming.sort();
+    let mut coming = coming.into_iter().peekable();
+    let (mut heard, mut out) = (Vec::new(), [0.0; TICK]);
+    for tick in 0..frames.len() + 10 {
+        let now = start + FRAME * u32::try_from(tick)? + Duration::from_millis(7);
+        while let Some((at, number)) = coming.next_if(|(at, _)| *at <= now) {
+            let own = &frames[number as usize];
+            let before = number.checked_sub(1).map(|before| &frames[before as usize]);
+            let copy = before
+                .filter(|_| red)
+                .and_then(|copy| Some((red::header(PT, 960, copy.len())?, copy)));
+            let (payload_type, payload) = match copy {
+                None => (PT, own.clone()),
+                Some((header, copy)) => (RED, [&header[..], &red::primary_header(PT), copy, own].concat()),
+            };
+            let packet = Received {
+                ssrc: Ssrc(1),
+                seq: u16::try_from(number & 0xffff)?,
+                timestamp: RtpTime(960 * number),
+                payload_type,
+                marker: false,
+                level: None,
+                payload: payload.into(),
+            };
+            playout.push(at, packet);
+        }
+        playout.pull(now, &mut out);
+        heard.extend_from_slice(&out);
+    }
+    Ok((heard, playout.stats()))
+}
+
+fn read_wav(file: &[u8]) -> Result<Vec<f32>, Box<dyn Error>> {
+    let data = file.windows(4).position(|four| four == b"data").ok_or("no WAV file")?;
+    let samples = file.get(data + 8..).unwrap_or_default().as_chunks::<2>().0;
+    Ok(samples
+        .iter()
+        .map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0)
+        .collect())
+}
+
+/// A WAV file of 16-bit mono at 48 kHz.
+fn wav(sound: &[f32]) -> Vec<u8> {
+    let len = u32::try_from(sound.len() * 2).unwrap_or(u32::MAX);
+    let mut file = [&b"RIFF"[..], &(len + 36).to_le_bytes(), b"WAVEfmt "].concat();
+    for word in [16_u32, 0x0001_0001, 48_000, 96_000, 0x0010_0002] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(b"data");
+    file.extend(len.to_le_bytes());
+    for value in sound {
+        #[expect(clippy::cast_possible_truncation, reason = "clamped to the range")]
+        let sample = (value * 32_768.0).clamp(-32_768.0, 32_767.0) as i16;
+        file.extend(sample.to_le_bytes());
+    }
+    file
+}

@@ -1,0 +1,52 @@
+"""Judges the files that the example `lossy` has written: PESQ (ITU-T P.862.2, wide band), against `clean.wav`.
+
+    quality.py FOLDER...        prints one row for each way, one column for each percentage of loss
+"""
+
+import re
+import sys
+import wave
+from pathlib import Path
+
+import numpy
+from pesq import pesq
+
+RATE = 16000
+
+
+def sound(path):
+    """The samples of a file of 16-bit mono at 48 kHz, at 16 kHz."""
+    with wave.open(str(path)) as file:
+        assert file.getframerate() == 3 * RATE and file.getnchannels() == 1
+        samples = numpy.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768.0
+    # A windowed sinc at a third of the band, then every third sample.
+    at = numpy.arange(-48, 49)
+    low = numpy.sinc(at * 0.95 / 3) * numpy.hamming(len(at))
+    return numpy.convolve(samples, low / low.sum(), "same")[::3]
+
+
+def main():
+    scores = {}
+    for folder in map(Path, sys.argv[1:]):
+        clean = sound(folder / "clean.wav")
+        for path in folder.glob("*-*.wav"):
+            way, loss = re.fullmatch(r"(\w+)-(\d+)\.wav", path.name).groups()
+            score = pesq(RATE, clean, sound(path), "wb")
+            scores.setdefault(way, {}).setdefault(int(loss), []).append(score)
+    losses = sorted(scores["plain"])
+    print("| lost |" + "".join(f" {loss} % |" for loss in losses))
+    print("|---|" + "---|" * len(losses))
+    for way in ("plain", "playout", "fec", "red", "both"):
+        means = (numpy.mean(scores[way][loss]) for loss in losses)
+        print(f"| {way} |" + "".join(f" {mean:.2f} |" for mean in means))
+    worse = [
+        f"{way} at {loss} %"
+        for way in ("playout", "fec", "red", "both")
+        for loss in losses
+        if numpy.mean(scores[way][loss]) <= numpy.mean(scores["plain"][loss])
+    ]
+    if worse:
+        sys.exit("not better than a plain buffer: " + ", ".join(worse))
+
+
+main()
