@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Reads 16-bit mono at 48 kHz; writes `clean.wav` and one file for each way and each percentage of loss. All ways get the
-//! same packets at the same times. `cargo xtask quality` judges the files.
+//! same packets at the same times; the plain buffer holds all for as long as the playout without redundancy does on average. `cargo xtask quality` judges the files.
 #![expect(clippy::print_stdout, reason = "it tells what it does")]
 
 use std::error::Error;
@@ -23,8 +23,6 @@ const PT: Pt = Pt::new(111);
 const RED: Pt = Pt::new(63);
 const TICK: usize = 960;
 const FRAME: Duration = Duration::from_millis(20);
-/// The plain buffer plays every frame so much after it was sent, whatever comes.
-const PLAIN_DELAY: Duration = Duration::from_millis(60);
 /// Mean of the jitter, which falls off exponentially: one packet in twenty is later than 30 ms.
 const JITTER_MS: f64 = 10.0;
 
@@ -51,13 +49,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&folder)?;
     let frames = encode(&speech, 0)?;
     let perfect = vec![Some(Duration::ZERO); frames.len()];
-    fs::write(folder.join("clean.wav"), wav(&plain(&frames, &perfect)?))?;
+    fs::write(folder.join("clean.wav"), wav(&plain(&frames, &perfect, FRAME)?))?;
     for loss in arguments {
         let percent: u8 = loss.parse()?;
         let arrivals = line(frames.len(), f64::from(percent) / 100.0, u64::from(percent) + 1);
+        let (.., delay) = playout(&frames, &arrivals, false)?;
         for (name, way) in WAYS {
-            let (heard, stats) = match way {
-                Way::Plain => (plain(&frames, &arrivals)?, PlayoutStats::default()),
+            let (heard, stats, delay) = match way {
+                Way::Plain => (plain(&frames, &arrivals, delay)?, PlayoutStats::default(), delay),
                 Way::Playout { fec, red } => {
                     let frames = encode(&speech, if fec { percent.max(5) } else { 0 })?;
                     playout(&frames, &arrivals, red)?
@@ -65,12 +64,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             };
             fs::write(folder.join(format!("{name}-{percent}.wav")), wav(&heard))?;
             println!(
-                "{percent} % {name}: delay {:.0} ms, lost {}, recovered {}, late {}, concealed {} ms",
-                stats.delay.as_secs_f64() * 1e3,
+                "{percent} % {name}: delay {:.0} ms, lost {}, recovered {}, late {}; concealed {} ms, left out {}, put in {}",
+                delay.as_secs_f64() * 1e3,
                 stats.lost,
                 stats.recovered,
                 stats.late,
-                stats.concealed / 48
+                stats.concealed / 48,
+                stats.accelerated / 48,
+                stats.expanded / 48
             );
         }
     }
@@ -108,12 +109,12 @@ fn line(packets: usize, loss: f64, seed: u64) -> Vec<Option<Duration>> {
 }
 
 /// A fixed delay and concealment: what comes later than it is due is as good as lost.
-fn plain(frames: &[Vec<u8>], arrivals: &[Option<Duration>]) -> Result<Vec<f32>, Box<dyn Error>> {
+fn plain(frames: &[Vec<u8>], arrivals: &[Option<Duration>], delay: Duration) -> Result<Vec<f32>, Box<dyn Error>> {
     let mut decoder = OPUS.decoder()?;
     let mut out = vec![0.0; MAX_SAMPLES];
     let mut heard = Vec::new();
     for (frame, arrival) in frames.iter().zip(arrivals) {
-        let samples = match arrival.filter(|delay| *delay <= PLAIN_DELAY) {
+        let samples = match arrival.filter(|late| *late <= delay) {
             Some(_) => decoder.decode(frame, &mut out)?,
             None => decoder.conceal(TICK, &mut out),
         };
@@ -126,7 +127,7 @@ fn playout(
     frames: &[Vec<u8>],
     arrivals: &[Option<Duration>],
     red: bool,
-) -> Result<(Vec<f32>, PlayoutStats), Box<dyn Error>> {
+) -> Result<(Vec<f32>, PlayoutStats, Duration), Box<dyn Error>> {
     let config = PlayoutConfig {
         payload_type: PT,
         red: Some(RED),
@@ -142,7 +143,7 @@ fn playout(
     }
     coming.sort();
     let mut coming = coming.into_iter().peekable();
-    let (mut heard, mut out) = (Vec::new(), [0.0; TICK]);
+    let (mut heard, mut out, mut delays) = (Vec::new(), [0.0; TICK], Duration::ZERO);
     for tick in 0..frames.len() + 10 {
         let now = start + FRAME * u32::try_from(tick)? + Duration::from_millis(7);
         while let Some((at, number)) = coming.next_if(|(at, _)| *at <= now) {
@@ -168,8 +169,10 @@ fn playout(
         }
         playout.pull(now, &mut out);
         heard.extend_from_slice(&out);
+        delays += playout.stats().delay;
     }
-    Ok((heard, playout.stats()))
+    let delay = delays / u32::try_from(frames.len())?;
+    Ok((heard, playout.stats(), delay))
 }
 
 fn read_wav(file: &[u8]) -> Result<Vec<f32>, Box<dyn Error>> {

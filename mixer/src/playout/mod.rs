@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The delay of what is played is the distance between two clocks: ours, and the sender's as its fastest packets show it.
-//! It is held near a target, the delay that 97 of 100 packets keep within, and a tick. Too much: a period of the voice is
+//! It is held near a target, the delay that all but three of two hundred packets keep within, and a tick. Too much: a period of the voice is
 //! left out. Too little: one is played twice. In pauses it is set right at once. Clock drift needs no rule of its own.
 //!
 //! Not here: who is loud enough to be heard, gains, the sum.
@@ -56,10 +56,13 @@ const TIGHT: i64 = 120;
 const FAR: i64 = 4_800;
 /// The most delay that is played at all: what is older is dropped. 1 s.
 const MAX_DELAY: i64 = 48_000;
-/// How alike two periods must be to blend one into the other.
+/// How alike two periods must be to blend one into the other: at first, when half a second of ticks has not brought any
+/// like that, and when it has to be.
+const VERY_ALIKE: f32 = 0.97;
 const ALIKE: f32 = 0.8;
-/// The same, when it has to be.
 const HARDLY_ALIKE: f32 = 0.3;
+/// After so many samples [`ALIKE`] suffices: 500 ms.
+const PATIENCE: usize = 24_000;
 /// The last payloads of a source that is not decoded, from which its decoder finds its state again.
 const LEAD_IN: usize = 2;
 
@@ -121,12 +124,16 @@ pub struct Playout {
     phase: Phase,
     /// Sender's time at the end of `sound`.
     end: i64,
+    /// How long the last payload lasted.
+    last_duration: i64,
     /// Samples at the end of `sound` that were made up while nobody could know whether their packet was lost or late.
     bridged: i64,
     /// Number of the last payload whose turn has come.
     last_seq: Option<u64>,
     /// Samples made up in a row, for the fade.
     made_up: usize,
+    /// Samples since the delay is not what it should be.
+    waited: usize,
     /// Of the sound that was appended last.
     gain: f32,
     /// The source began anew: its old sound ends with the next pull.
@@ -151,9 +158,11 @@ impl Playout {
             sound: Sound::new(decoder.channels()),
             phase: Phase::Idle,
             end: 0,
+            last_duration: 0,
             bridged: 0,
             last_seq: None,
             made_up: 0,
+            waited: 0,
             gain: 0.0,
             restart: false,
             lead_in: [const { Bytes::new() }; LEAD_IN],
@@ -247,17 +256,29 @@ impl Playout {
         }
         let delay = self.current_delay(now);
         let excess = delay - self.target(tick);
+        let tight = !self.waiting_is_ahead() && self.slack(delay, tick) < self.delay.quantile() - TIGHT;
+        if excess <= SLACK && !tight {
+            self.waited = 0;
+            return;
+        }
+        self.waited = (self.waited + tick).min(PATIENCE);
         if excess > SLACK {
-            let alike = if excess > FAR { HARDLY_ALIKE } else { ALIKE };
+            let alike = if excess > FAR { HARDLY_ALIKE } else { self.alike() };
             // A period can be left out only where the sound behind it is there already.
             let wanted = tick + pitch::MAX_LAG + pitch::WINDOW;
             while self.sound.len() < wanted && self.append_next_in_order() {}
             if self.sound.len() >= tick + pitch::MAX_LAG {
                 self.stats.accelerated += self.sound.accelerate(alike) as u64;
             }
-        } else if !self.waiting_is_ahead() && self.slack(delay, tick) < self.delay.quantile() - TIGHT {
-            self.stats.expanded += self.sound.expand(ALIKE) as u64;
+        } else {
+            self.stats.expanded += self.sound.expand(self.alike()) as u64;
         }
+    }
+
+    /// How alike two periods must be by now.
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    fn alike(&self) -> f32 {
+        VERY_ALIKE - (VERY_ALIKE - ALIKE) * self.waited as f32 / PATIENCE as f32
     }
 
     /// How late the next payload may come without being missed. The sound of this tick is there; when more is, the payload

@@ -27,8 +27,9 @@ const FADE_IN: f32 = 1.0 / 240.0;
 const FADE_OUT: usize = 480;
 /// Noise and sound go over into each other within 5 ms.
 const BLEND: usize = 240;
-/// What is made up at once: 10 ms, which SILK does not like to go below.
+/// What is made up at once: 10 ms, which SILK does not like to go below, and 20 ms where payloads last that long.
 const PIECE: usize = 480;
+const LONG_PIECE: usize = 960;
 
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl Playout {
     /// Another stream begins: what is there of the old one fades.
     pub(super) fn end_old_sound(&mut self) {
         if matches!(self.phase, Phase::Playing | Phase::Pause { .. }) && self.sound.len() < FADE_OUT {
-            let missing = (FADE_OUT - self.sound.len()).div_ceil(PIECE) * PIECE;
+            let missing = (FADE_OUT - self.sound.len()).next_multiple_of(PIECE);
             self.make_up(missing);
         }
         self.sound.truncate_to(FADE_OUT);
@@ -191,7 +192,7 @@ impl Playout {
             self.become_idle();
         } else {
             let missing = usize::try_from(gap - copied).unwrap_or(MAX_SAMPLES);
-            let made = self.make_up(missing.min((tick - self.sound.len()).div_ceil(PIECE) * PIECE));
+            let made = self.make_up(missing.min((tick - self.sound.len()).next_multiple_of(LONG_PIECE)));
             self.end += to_signed(made);
         }
     }
@@ -203,7 +204,12 @@ impl Playout {
             self.level = None;
             return;
         }
-        let made = self.make_up((tick - self.sound.len()).div_ceil(PIECE) * PIECE);
+        let piece = if self.last_duration < to_signed(LONG_PIECE) {
+            PIECE
+        } else {
+            LONG_PIECE
+        };
+        let made = self.make_up((tick - self.sound.len()).next_multiple_of(piece));
         self.bridged += to_signed(made);
     }
 
@@ -219,7 +225,7 @@ impl Playout {
             self.become_idle();
             return;
         }
-        let samples = (tick - self.sound.len()).div_ceil(PIECE) * PIECE;
+        let samples = (tick - self.sound.len()).next_multiple_of(PIECE);
         let made = if steady {
             self.make_noise(samples, over)
         } else {
@@ -287,6 +293,7 @@ impl Playout {
         }
         self.count_turn(&payload);
         self.end = payload.end();
+        self.last_duration = payload.duration;
         if payload.noise {
             self.noise.source = Some(ComfortNoise::parse(&payload.bytes));
             self.end = payload.time;
