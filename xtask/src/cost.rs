@@ -120,7 +120,7 @@ impl Drop for Server {
     }
 }
 
-fn done(command: &mut Command) -> Result<(), Box<dyn Error>> {
+pub(crate) fn done(command: &mut Command) -> Result<(), Box<dyn Error>> {
     if command.status()?.success() {
         Ok(())
     } else {

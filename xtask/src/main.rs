@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask test | e2e | bench | cost | fuzz | network | setup | vendor`.
+//! The project's commands: `cargo xtask test | e2e | bench | cost | fuzz | network | quality | setup | vendor`.
 //!
 //! What CI does is what a person runs by hand: `cargo xtask test`, or one part of it with `--only STEP`.
 
@@ -11,6 +11,7 @@
 mod cost;
 mod fuzz;
 mod process;
+mod quality;
 mod setup;
 mod steps;
 mod test;
@@ -85,6 +86,8 @@ enum Command {
         /// Parts of names of scenarios.
         words: Vec<String>,
     },
+    /// How speech sounds over lossy lines: espeak-ng speaks, the mixer's playout repairs, PESQ judges: a table.
+    Quality,
     /// Install what the tests need: browsers, ffmpeg, Node, Python, and their packages.
     Setup,
     /// Fetch the client SDK that the conference page brings along, and write its checksums.
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         } => succeeded(cost::run(subscribers, rate, seconds, rival)),
         Command::Fuzz { seconds, smoke } => succeeded(fuzz::run(seconds, smoke)),
         Command::Network { seed, words } => test::network(seed, &words),
+        Command::Quality => succeeded(quality::run()),
         Command::Setup => succeeded(setup::install()),
         Command::Vendor { version } => succeeded(vendor::refresh(version.as_deref())),
     };

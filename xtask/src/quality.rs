@@ -1,0 +1,88 @@
+//! How speech sounds over a bad line: espeak-ng speaks, the mixer's example `lossy` loses packets, PESQ judges.
+//!
+//! Prints a table of mean opinion scores (ITU-T P.862.2) by way of repair and percentage of loss, and fails when a way with
+//! redundancy is not better than a plain buffer.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::workspace::{built, cargo, root, target};
+use crate::{cost, setup};
+
+/// Voice, words a minute, and what is said: ten seconds each, as P.862 wants it.
+const SPEECH: [(&str, &str, &str); 3] = [
+    (
+        "en-gb",
+        "150",
+        "The assembly met in the open field, and everybody who wished to speak was heard. Nobody was in a hurry, since the \
+         days were long and the grass was dry.",
+    ),
+    (
+        "en-us+f3",
+        "160",
+        "A thousand listeners sat on the slopes. When the wind came from the sea, those in the last row heard every word as \
+         if it had been said beside them.",
+    ),
+    (
+        "de",
+        "150",
+        "Wer etwas zu sagen hatte, stieg auf den Felsen und sprach. Die anderen schwiegen, bis er fertig war, und antworteten \
+         dann der Reihe nach.",
+    ),
+];
+/// Percent of packets that are lost.
+const LOSSES: [&str; 6] = ["1", "3", "5", "10", "20", "30"];
+/// What judges.
+const PACKAGES: [&str; 2] = ["pesq==0.0.4", "numpy==2.4.6"];
+
+/// Speaks, loses, judges.
+///
+/// # Errors
+/// When something cannot be installed, built or run, or when redundancy does not help.
+pub(crate) fn run() -> Result<(), Box<dyn Error>> {
+    setup::install()?;
+    let folder = target().join("quality");
+    fs::create_dir_all(&folder)?;
+    let python = judge(&folder)?;
+    cost::done(&mut cargo(&["build", "-p", "althing-mixer", "--example", "lossy"]))?;
+    let mut rate = Command::new(python);
+    rate.arg(root().join("mixer/quality.py"));
+    for (number, (voice, speed, text)) in SPEECH.into_iter().enumerate() {
+        let [spoken, speech, lossy] =
+            ["spoken.wav", "speech.wav", "lossy"].map(|name| folder.join(format!("{number}-{name}")));
+        let mut speak = Command::new("espeak-ng");
+        cost::done(speak.args(["-v", voice, "-s", speed, "-w"]).arg(&spoken).arg(text))?;
+        let mut convert = Command::new("ffmpeg");
+        convert
+            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i"])
+            .arg(&spoken);
+        convert
+            .args(["-ar", "48000", "-ac", "1", "-c:a", "pcm_s16le"])
+            .arg(&speech);
+        cost::done(&mut convert)?;
+        cost::done(
+            Command::new(built("examples/lossy"))
+                .arg(&speech)
+                .arg(&lossy)
+                .args(LOSSES),
+        )?;
+        rate.arg(lossy);
+    }
+    cost::done(&mut rate)
+}
+
+/// A Python with what judges, in a folder of its own.
+fn judge(folder: &Path) -> Result<std::path::PathBuf, Box<dyn Error>> {
+    let venv = folder.join("venv");
+    let python = venv.join("bin/python");
+    let ready = Command::new(&python).args(["-c", "import numpy, pesq"]).output();
+    if !ready.is_ok_and(|output| output.status.success()) {
+        cost::done(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        let mut install = Command::new(&python);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        cost::done(install.args(PACKAGES))?;
+    }
+    Ok(python)
+}
