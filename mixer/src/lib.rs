@@ -1,6 +1,4 @@
-//! Audio mixing for conferences: RTP or PCM in per source, one mixed stream out per listener.
-//!
-//! Sans-I/O: no clock, socket, thread, lock or file inside. It does not route packets; `althing-media-core` does.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod codec;

@@ -40,6 +40,7 @@ fn measure(format: Format) -> (u64, u64) {
             }
         })
         .collect();
+    let mut packets = packets.into_iter();
     let config = PlayoutConfig {
         payload_type: Pt::new(96),
         red: None,
@@ -55,8 +56,9 @@ fn measure(format: Format) -> (u64, u64) {
         let due = if tick % 13 == 5 { tick } else { tick + 1 };
         let ((), counted) = allocations_during(|| {
             while next < due {
-                if next % 17 != 3 {
-                    playout.push(now, packets[next as usize].clone());
+                // Moved, not cloned: the first clone of such a payload allocates.
+                if let Some(packet) = packets.next().filter(|_| next % 17 != 3) {
+                    playout.push(now, packet);
                 }
                 next += 1;
             }
@@ -95,5 +97,5 @@ fn playout_and_our_own_codecs_allocate_nothing() {
 fn what_opus_allocates_is_little() {
     let (count, ticks) = measure(Format::Opus { channels: 1 });
     println!("Opus: {count} allocations in {ticks} ticks with losses");
-    assert!(count <= ticks * 4, "{count} allocations in {ticks} ticks");
+    assert!(count <= ticks, "{count} allocations in {ticks} ticks");
 }

@@ -15,17 +15,16 @@ use crate::process;
 use crate::workspace;
 
 /// Programs that the tests run, and the Debian package that holds each.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("chromium", "chromium"),
     ("firefox-esr", "firefox-esr"),
+    ("espeak-ng", "espeak-ng"),
     ("ffmpeg", "ffmpeg"),
     ("mkvmerge", "mkvtoolnix"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("opusinfo", "opus-tools"),
     ("python3", "python3"),
-    ("opusenc", "opus-tools"),
-    ("espeak-ng", "espeak-ng"),
 ];
 
 /// The longest that one installing program may take: a slow mirror is no reason to wait for ever.

@@ -43,11 +43,11 @@ fn payloads(format: Format) -> Vec<Vec<u8>> {
     let channels = format.channels();
     let mut bytes = vec![0; 4_000];
     let mut pulse = 0.0_f32;
-    (0..4)
+    (0..4_usize)
         .map(|number| {
             let pcm: Vec<f32> = (0..960 * channels)
                 .map(|index| {
-                    pulse = if (number * 960 + index / channels) % 400 == 0 {
+                    pulse = if (number * 960 + index / channels).is_multiple_of(400) {
                         0.7
                     } else {
                         pulse * 0.98
