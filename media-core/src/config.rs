@@ -136,6 +136,20 @@ impl LayerTarget {
         spatial: u8::MAX,
         temporal: u8::MAX,
     };
+    /// The smallest picture that the publisher sends, with all its motion.
+    pub const SMALLEST: Self = Self {
+        spatial: 0,
+        temporal: u8::MAX,
+    };
+
+    /// What both allow.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self {
+            spatial: self.spatial.min(other.spatial),
+            temporal: self.temporal.min(other.temporal),
+        }
+    }
 }
 
 /// A stream that we will send to an endpoint: one media section of it.

@@ -12,6 +12,7 @@ use crate::config::{EndpointId, SubscriptionId, TrackId};
 use crate::estimate::Line;
 use crate::packet::Ssrc;
 use crate::receive::arrival::Arrivals;
+use crate::rtcp::Bitrate;
 use crate::send::Queue;
 use crate::send::redundancy::Demand;
 use crate::stats::Drops;
@@ -29,6 +30,19 @@ pub const MAX_ROUTES: usize = 16;
 pub const MAX_TRACKS: usize = 64;
 /// Streams that one endpoint may get.
 pub const MAX_SUBSCRIPTIONS: usize = 1024;
+
+/// How a line was divided the last time.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Shared {
+    /// When it is divided anew; `None`: as soon as may be, for something has changed.
+    pub(crate) due: Option<Instant>,
+    /// What all that may be sent takes together.
+    pub(crate) granted: Bitrate,
+    /// Since when the line has been thought to carry less than that.
+    pub(crate) short: Option<Instant>,
+    /// All may be sent as well as is wished for.
+    pub(crate) ample: bool,
+}
 
 /// What an SSRC of a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +86,8 @@ pub struct Endpoint {
     pub drops: Drops,
     /// Bytes received and sent, before decryption and after.
     pub bytes: (u64, u64),
+    /// How its line is divided among what it gets.
+    pub(crate) shared: Shared,
     /// When its next burst begins, if something waits for it.
     pub(crate) burst_at: Option<Instant>,
     /// The next transport-wide sequence number towards it.
@@ -122,6 +138,7 @@ impl Endpoint {
             queue: Queue::default(),
             drops: Drops::default(),
             bytes: (0, 0),
+            shared: Shared::default(),
             burst_at: None,
             transport_seq: 0,
             wall_offset: None,

@@ -77,6 +77,15 @@ pub enum Event {
         /// Spatial layer, 0 the lowest.
         spatial: u8,
     },
+    /// The line of a subscriber has no more room for a stream, or has room again. Told only for what the line does.
+    StreamState {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Which.
+        subscription: SubscriptionId,
+        /// It is sent.
+        flows: bool,
+    },
     /// A data channel can be used: the peer has made it, or has learnt of one of ours.
     DataChannelOpened {
         /// Whose.

@@ -10,6 +10,12 @@ use crate::send::Pacer;
 
 /// What waits leaves within so many milliseconds, whatever the estimate says: later it is of no use.
 const MAX_DELAY_MS: u64 = 250;
+/// A peer that has reported nothing for so long will not do it: all is sent to it.
+const MAX_SILENCE: Duration = Duration::from_secs(2);
+/// What is divided of what was proved, in percent, on a line that has shown no limit: a little more is tried with pictures.
+const TRUST: u64 = 130;
+/// A peer that has fallen silent may come back within this time, and is sent what it was.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Length of a datagram that waits, as long as it is not written.
 const USUAL_LEN: usize = 1200;
 
@@ -23,6 +29,23 @@ pub struct Line {
     /// The line is being probed; and a datagram of the probe may go now.
     probed: bool,
     padding: bool,
+    /// When the first numbered datagram went.
+    begun: Option<Instant>,
+    /// The budget is never above this.
+    most: Option<Bitrate>,
+}
+
+/// What can be divided among streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// All together, on the wire.
+    pub rate: Bitrate,
+    /// It is more than a first guess.
+    pub settled: bool,
+    /// Nothing has been heard for long.
+    pub gone: bool,
+    /// There is no queue: what is sent is carried, whatever was proved.
+    pub calm: bool,
 }
 
 impl Line {
@@ -35,6 +58,8 @@ impl Line {
             rate: Limits::default().start,
             probed: false,
             padding: false,
+            begun: None,
+            most: None,
         }
     }
 
@@ -73,6 +98,7 @@ impl Line {
     #[inline]
     pub fn on_sent(&mut self, now: Instant, seq: Option<u16>, len: usize) {
         if let Some(seq) = seq {
+            self.begun.get_or_insert(now);
             self.estimator.on_sent(now, seq, len);
         }
         if self.estimator.rtt().is_some() {
@@ -91,8 +117,38 @@ impl Line {
     }
 
     /// How much could be sent at all.
-    pub fn set_wanted(&mut self, wanted: Bitrate) {
-        self.estimator.set_wanted(wanted);
+    pub fn set_wanted(&mut self, now: Instant, wanted: Bitrate) {
+        self.estimator.set_wanted(now, wanted);
+    }
+
+    /// What may be divided among streams; `None` where that should stay as it is: who has fallen silent may come back, and
+    /// then a moment passes until it is known again what the line carries.
+    #[must_use]
+    pub fn budget(&self, now: Instant) -> Option<Budget> {
+        let away = self.estimator.silent_for(now).is_some_and(|since| since < PATIENCE);
+        if away || self.estimator.is_trying_again(now) {
+            return None;
+        }
+        let most = self.most.unwrap_or(Bitrate(u64::MAX));
+        let easy = if self.estimator.is_easy(now) { TRUST } else { 100 };
+        let known = self
+            .estimate()
+            .map(|rate| (Bitrate(rate.0 * easy / 100), self.estimator.is_settled(now)));
+        let mute = self
+            .begun
+            .is_some_and(|at| now.saturating_duration_since(at) > MAX_SILENCE);
+        let (rate, settled) = known.unwrap_or((Bitrate(if mute { u64::MAX } else { 0 }), mute));
+        Some(Budget {
+            rate: rate.min(most),
+            settled: settled || self.most.is_some(),
+            gone: self.estimator.silent_for(now).is_some(),
+            calm: self.most.is_none() && self.estimator.is_calm(),
+        })
+    }
+
+    /// Has the budget never be above `most`, whatever the line carries; `None` takes that back.
+    pub fn set_most(&mut self, most: Option<Bitrate>) {
+        self.most = most;
     }
 
     /// Does what is due.

@@ -25,6 +25,7 @@ mod loss;
 mod probe;
 mod queue_delay;
 mod rate;
+pub mod share;
 mod throughput;
 mod trend;
 
@@ -71,6 +72,10 @@ const PROBE_BURST: Duration = Duration::from_millis(1);
 const PICTURE: Duration = Duration::from_millis(33);
 /// A queue below this is none, in µs.
 const AMPLE_QUEUE: i64 = 10_000;
+/// A limit that was seen counts for this time, in µs.
+const LIMIT_FORGOTTEN: i64 = 10_000_000;
+/// The probes of the start are over after this time, in µs.
+const FIRST_GUESS: i64 = 1_000_000;
 /// More than is wanted need not be proved, but some.
 const ROOM: f64 = 1.25;
 /// A queue that is longer is not probed, in µs.
@@ -141,6 +146,9 @@ pub struct Estimator {
     /// When the rate was cut for silence, and what it was before.
     cut: Option<(i64, f64)>,
     heard: i64,
+    first_heard: Option<i64>,
+    /// After a silence.
+    heard_again: Option<i64>,
     begun: bool,
     /// Used and kept by `on_feedback`.
     arrivals: Vec<Arrival>,
@@ -167,6 +175,8 @@ impl Estimator {
             rtt: None,
             cut: None,
             heard: 0,
+            first_heard: None,
+            heard_again: None,
             begun: false,
             arrivals: Vec::new(),
         }
@@ -197,6 +207,7 @@ impl Estimator {
         arrivals.clear();
         let told = self.history.on_feedback(feedback, &mut arrivals);
         self.heard = at;
+        self.first_heard.get_or_insert(at);
         if let Some(latest) = arrivals.iter().map(|packet| packet.sent).max() {
             let sample = (at - latest).max(0);
             self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
@@ -222,7 +233,7 @@ impl Estimator {
             revived: self.is_silent(),
         };
         self.arrivals = arrivals;
-        self.heard_again();
+        self.on_heard(at);
         self.decide(at, signal.unwrap_or_else(|| self.trend.signal()), fresh);
         while let Some(rate) = self.probes.result(told.reported) {
             self.control.proved(rate);
@@ -239,8 +250,50 @@ impl Estimator {
     }
 
     /// How much could be sent at all if the link carried it. More is not sought.
-    pub fn set_wanted(&mut self, wanted: Bitrate) {
+    pub fn set_wanted(&mut self, now: Instant, wanted: Bitrate) {
         self.wanted = wanted.0 as f64;
+        let at = self.micros(now);
+        // Where nothing is sent nothing is heard, and nobody else would look.
+        if self.begun && at - self.heard > SILENCE {
+            self.look_further(at);
+        }
+    }
+
+    /// Whether nothing speaks against sending somewhat more than was proved: no queue, and no limit seen for long. Short
+    /// probes say too little of a line that jitters, and not every peer can be sent padding.
+    #[must_use]
+    pub fn is_easy(&self, now: Instant) -> bool {
+        let recent = self.micros(now) - LIMIT_FORGOTTEN;
+        self.is_calm() && self.is_settled(now) && !self.control.has_decreased_since(recent.max(0))
+    }
+
+    /// Whether the line carries what is sent: no queue.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.trend.signal() == Signal::Normal && self.queue.standing() < AMPLE_QUEUE
+    }
+
+    /// Whether nothing has been heard for so long that the rate was cut: since when.
+    #[must_use]
+    pub fn silent_for(&self, now: Instant) -> Option<Duration> {
+        let since = self.micros(now).saturating_sub(self.heard);
+        self.cut.map(|_| Duration::from_micros(since.unsigned_abs()))
+    }
+
+    /// Whether something has been heard again only just now, so that what was known before has not been tried yet.
+    #[must_use]
+    pub fn is_trying_again(&self, now: Instant) -> bool {
+        let soon = |at: &i64| self.micros(now) - at < FIRST_GUESS;
+        self.heard_again
+            .is_some_and(|at| soon(&at) && !self.control.has_decreased_since(at))
+    }
+
+    /// Whether the first guess has been followed by something better: by a second of reports, or by a queue.
+    #[must_use]
+    pub fn is_settled(&self, now: Instant) -> bool {
+        self.first_heard
+            .is_some_and(|first| self.micros(now) - first > FIRST_GUESS)
+            || self.control.has_decreased_since(0)
     }
 
     /// Does what is due at `now`: when nothing is heard, the rate falls.
@@ -353,7 +406,9 @@ impl Estimator {
 
     /// Probes when more is wanted than known, and nothing speaks against it.
     fn look_further(&mut self, now: i64) {
-        let calm = self.trend.signal() == Signal::Normal && self.queue.standing() < CALM;
+        // Old news is no news.
+        let stale = now - self.heard > SILENCE && self.cut.is_none();
+        let calm = stale || self.trend.signal() == Signal::Normal && self.queue.standing() < CALM;
         let rate = self.control.rate();
         if calm && self.control.may_try(now) && rate < self.wanted {
             self.probes.now_and_then(now, rate);
@@ -361,8 +416,9 @@ impl Estimator {
     }
 
     /// After silence: what passed before may pass again.
-    fn heard_again(&mut self) {
+    fn on_heard(&mut self, now: i64) {
         if let Some((_, before)) = self.cut.take() {
+            self.heard_again = Some(now);
             self.probes.plan(before);
         }
     }

@@ -137,6 +137,11 @@ impl Control {
         given_up
     }
 
+    /// Whether the link has shown its limit since then.
+    pub(super) fn has_decreased_since(&self, since: i64) -> bool {
+        self.decreased.is_some_and(|at| at >= since)
+    }
+
     /// Whether more may be tried: the last decrease has been made good and was long ago, the longer if the rate has not
     /// yet grown beyond what the link was seen to carry.
     pub(super) fn may_try(&self, now: i64) -> bool {

@@ -94,7 +94,7 @@ fn never_above_the_highest() {
 #[test]
 fn little_that_is_sent_proves_little() {
     let mut pair = Pair::new();
-    pair.estimator.set_wanted(Bitrate(100_000));
+    pair.estimator.set_wanted(pair.now, Bitrate(100_000));
     pair.run(60_000 * MS, 0.3, true);
     assert!(
         pair.estimator.target() <= Bitrate(330_000),

@@ -3,8 +3,12 @@
 use crate::payload::Info;
 use crate::time::RtpTime;
 
-/// Frames whose decision is remembered, for packets that come late or out of order.
-const REMEMBERED: usize = 8;
+/// Changes of the temporal limit that are remembered, for packets that come late or out of order.
+const REMEMBERED: usize = 4;
+/// Pictures in a row without the shown layer after which it is taken for ended: fewer may have been lost.
+const ENDED: u8 = 5;
+/// Frames after which no packet from before a change comes any more.
+const SETTLED: u16 = 1024;
 
 /// A set of encodings, the lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,14 +43,17 @@ impl LayerSet {
 }
 
 /// Lets temporal layers up to a target pass; raises the layer only where a decoder can follow.
+///
+/// Whether a frame passes follows from its time alone, so that all its packets fare alike, however late they come.
 #[derive(Debug)]
 pub struct TemporalFilter {
     target: u8,
     limit: u8,
-    /// The newest frame while everything passes: that is decided without notes.
     newest: Option<RtpTime>,
-    decided: [Option<(RtpTime, bool)>; REMEMBERED],
-    next: usize,
+    /// The last changes: the first frame with another limit, and the limit of those before; the latest last.
+    changes: [Option<(RtpTime, u8)>; REMEMBERED],
+    /// Frames since the last change.
+    settled: u16,
 }
 
 impl TemporalFilter {
@@ -57,51 +64,65 @@ impl TemporalFilter {
             target,
             limit: target,
             newest: None,
-            decided: [None; REMEMBERED],
-            next: 0,
+            changes: [None; REMEMBERED],
+            settled: 0,
         }
     }
 
     /// The highest layer wanted. Lowering takes effect with the next frame, raising when a frame allows it.
     pub fn set_target(&mut self, target: u8) {
         self.target = target;
-        if self.limit == u8::MAX && target < u8::MAX {
+        if target < self.limit {
             // What has begun to pass, passes whole.
-            if let Some(newest) = self.newest.take() {
-                self.note(newest, true);
-            }
+            self.change(self.newest.map(|newest| newest.plus(1)), target);
         }
-        self.limit = self.limit.min(target);
     }
 
     /// Whether the packet with this timestamp passes; all packets of a frame get the same answer.
     #[inline]
     pub fn passes(&mut self, timestamp: RtpTime, info: Info) -> bool {
-        if self.limit == u8::MAX {
-            if self.newest.is_none_or(|newest| timestamp.since(newest) > 0) {
-                self.newest = Some(timestamp);
+        let ahead = self.newest.map_or(1, |newest| timestamp.since(newest));
+        if ahead > 0 {
+            self.newest = Some(timestamp);
+            self.settled = self.settled.saturating_add(1);
+            if self.settled == SETTLED {
+                self.changes = [None; REMEMBERED];
             }
-            return true;
         }
-        if let Some((_, passes)) = self.decided.iter().flatten().find(|(at, _)| *at == timestamp) {
-            return *passes;
+        // A keyframe may show that it is one only with a later packet; nothing of it has been left out.
+        if (ahead > 0 || ahead == 0 && info.keyframe) && self.limit < self.target {
+            let raised = info.raised(self.limit, self.target);
+            if raised != self.limit {
+                self.change(Some(timestamp), raised);
+            }
         }
-        self.limit = info.raised(self.limit, self.target);
-        let passes = info.temporal <= self.limit;
-        self.note(timestamp, passes);
-        passes
+        let limit = if ahead > 0 {
+            self.limit
+        } else {
+            self.limit_at(timestamp)
+        };
+        info.temporal <= limit
     }
 
-    fn note(&mut self, timestamp: RtpTime, passes: bool) {
-        self.decided[self.next] = Some((timestamp, passes));
-        self.next = (self.next + 1) % REMEMBERED;
+    fn limit_at(&self, timestamp: RtpTime) -> u8 {
+        let later = |(since, _): &&(RtpTime, u8)| timestamp.since(*since) < 0;
+        let earliest = self.changes.iter().flatten().find(later);
+        earliest.map_or(self.limit, |(_, before)| *before)
+    }
+
+    fn change(&mut self, since: Option<RtpTime>, limit: u8) {
+        if let Some(since) = since {
+            self.changes.rotate_left(1);
+            self.changes[REMEMBERED - 1] = Some((since, self.limit));
+        }
+        (self.limit, self.settled) = (limit, 0);
     }
 }
 
 /// Lets spatial layers up to a target pass, for streams that carry several of them (SVC; RFC 9628 §3, AV1 RTP §5).
 ///
-/// Layers below the target always pass, also where the target does not depend on them between keyframes: so a subscriber
-/// can be taken down with the next picture, without a keyframe.
+/// Layers below the target pass where the target depends on them, or may do so. Where it does not, between the keyframes
+/// of k-SVC, they would cost a third more and are left out; then another layer, also a lower one, begins with a keyframe.
 #[derive(Debug)]
 pub struct SpatialFilter {
     target: u8,
@@ -114,6 +135,10 @@ pub struct SpatialFilter {
     cut: bool,
     /// The highest layer seen since the last keyframe.
     top: u8,
+    /// Lower layers were left out since then.
+    lean: bool,
+    /// Pictures since the one that the shown layer was seen in last, while lower ones are left out.
+    without: u8,
 }
 
 /// What becomes of a packet.
@@ -137,6 +162,8 @@ impl SpatialFilter {
             newest: None,
             cut: false,
             top: 0,
+            lean: false,
+            without: 0,
         }
     }
 
@@ -146,10 +173,16 @@ impl SpatialFilter {
         self.target = target;
     }
 
-    /// A higher layer is wanted and is there to be had, if only it began anew.
+    /// Another layer is wanted that is there to be had, if only it began anew; or the present one has ended.
     #[must_use]
     pub fn waits(&self) -> bool {
-        self.target > self.limit && self.top > self.limit
+        self.target > self.limit && self.top > self.limit || self.is_too_high() || self.without >= ENDED
+    }
+
+    /// A lower layer than the present one is wanted, and has to begin anew.
+    #[must_use]
+    pub fn is_too_high(&self) -> bool {
+        self.lean && self.target < self.limit.min(self.top)
     }
 
     /// What becomes of the packet with this timestamp.
@@ -158,14 +191,16 @@ impl SpatialFilter {
         if self.newest.is_none_or(|newest| timestamp.since(newest) > 0) {
             self.newest = Some(timestamp);
             self.cut = false;
-            if self.target < self.limit {
+            self.without = self.without.saturating_add(u8::from(self.lean));
+            if self.target < self.limit && !self.lean {
                 self.change(timestamp, self.target);
             }
         }
-        let whole = !self.cut && self.newest == Some(timestamp);
-        if info.keyframe {
-            self.top = 0;
-            if whole && self.target > self.limit {
+        let newest = self.newest == Some(timestamp);
+        let whole = !self.cut && newest;
+        if info.keyframe && newest {
+            (self.top, self.lean, self.without) = (0, false, 0);
+            if whole && self.target != self.limit {
                 self.change(timestamp, self.target);
             }
         }
@@ -174,12 +209,17 @@ impl SpatialFilter {
         if whole && next && info.spatial <= self.target {
             self.change(timestamp, info.spatial);
         }
-        let late = self.since.is_some_and(|since| timestamp.since(since) < 0);
+        let late = !newest && self.since.is_some_and(|since| timestamp.since(since) < 0);
         let limit = if late { self.before } else { self.limit };
-        let kept = info.spatial <= limit;
-        self.cut |= !kept && self.newest == Some(timestamp);
+        self.cut |= info.spatial > limit && newest;
+        let shown = limit.min(self.top);
+        if info.spatial == shown && newest {
+            self.without = 0;
+        }
+        let idle = info.not_for_upper && info.spatial < shown;
+        self.lean |= idle;
         Passes {
-            kept,
+            kept: info.spatial <= limit && !idle,
             ends: info.end_of_frame && info.spatial == limit,
         }
     }
@@ -275,6 +315,60 @@ mod tests {
         filter.passes(RtpTime(1), layer(0, true));
         filter.set_target(2);
         assert!(!filter.waits());
+    }
+
+    /// As [`picture`], of k-SVC with `layers` layers: between keyframes no layer needs a lower one.
+    fn lean(filter: &mut SpatialFilter, at: u32, anew: bool, layers: u8) -> Vec<u8> {
+        let info = |spatial| Info {
+            not_for_upper: !anew || spatial + 1 == layers,
+            ..layer(spatial, anew)
+        };
+        let passes = |spatial: &u8| filter.passes(RtpTime(at), info(*spatial)).kept;
+        (0..layers).filter(passes).collect()
+    }
+
+    #[test]
+    fn what_nobody_needs_is_left_out_and_then_another_layer_begins_with_a_keyframe() {
+        let mut filter = SpatialFilter::new(u8::MAX);
+        assert_eq!(lean(&mut filter, 1, true, 3), [0, 1, 2]);
+        assert_eq!(lean(&mut filter, 2, false, 3), [2]);
+        filter.set_target(1);
+        assert!(filter.waits() && filter.is_too_high());
+        assert_eq!(lean(&mut filter, 3, false, 3), [2], "the lower one cannot begin here");
+        assert_eq!(lean(&mut filter, 4, true, 3), [0, 1]);
+        assert_eq!(lean(&mut filter, 5, false, 3), [1]);
+        assert!(!filter.waits());
+        assert!(!filter.passes(RtpTime(4), layer(2, true)).kept, "a late packet");
+        filter.set_target(2);
+        assert!(filter.waits() && !filter.is_too_high());
+        assert_eq!(lean(&mut filter, 6, true, 3), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_layer_that_ends_without_a_word_is_missed_soon() {
+        let mut filter = SpatialFilter::new(2);
+        lean(&mut filter, 1, true, 3);
+        lean(&mut filter, 2, false, 3);
+        for at in 3..7 {
+            assert!(!filter.waits(), "a few may be lost: {at}");
+            assert_eq!(lean(&mut filter, at, false, 2), []);
+        }
+        lean(&mut filter, 7, false, 2);
+        assert!(filter.waits());
+        assert_eq!(lean(&mut filter, 8, true, 2), [0, 1]);
+        assert_eq!(lean(&mut filter, 9, false, 2), [1]);
+        assert!(!filter.waits());
+    }
+
+    #[test]
+    fn hours_after_a_change_the_newest_is_not_late() {
+        let mut filter = SpatialFilter::new(2);
+        picture(&mut filter, 1, true);
+        filter.set_target(0);
+        picture(&mut filter, 2, false);
+        for step in 1..5 {
+            assert_eq!(picture(&mut filter, 2 + step * 0x3000_0000, false).0, [0], "{step}");
+        }
     }
 
     fn frame(temporal: u8, switch_up: bool) -> Info {

@@ -107,6 +107,8 @@ pub struct Forwarder {
     kind: MediaKind,
     target: LayerTarget,
     paused: bool,
+    /// The best layers that the subscriber's line has room for; `None` when there is room for none.
+    granted: Option<LayerTarget>,
     /// Encodings that packets arrive for.
     live: LayerSet,
     epoch: Option<Box<Epoch>>,
@@ -126,6 +128,7 @@ impl Forwarder {
             kind,
             target,
             paused: false,
+            granted: Some(LayerTarget::BEST),
             live: LayerSet::default(),
             epoch: None,
             next_seq: 0x1_0000 + u64::from(ssrc.0 & 0x7fff),
@@ -153,32 +156,39 @@ impl Forwarder {
     /// Sets the best layers wanted.
     pub fn set_target(&mut self, target: LayerTarget) {
         self.target = target;
-        if let Some(epoch) = &mut self.epoch {
-            epoch.temporal.set_target(target.temporal);
-        }
-        self.set_inner_target();
+        self.aim();
     }
 
-    /// With several encodings the target chooses among them, with one it chooses among the layers inside it.
-    fn set_inner_target(&mut self) {
-        let target = self.inner_target();
-        if let Some(epoch) = &mut self.epoch {
-            epoch.spatial.set_target(target);
-        }
+    /// Has the layers inside the current encoding follow what is wanted and granted.
+    fn aim(&mut self) {
+        let (spatial, temporal) = (self.inner_target(), self.allowed().temporal);
+        let [wished, wanted] = [self.live.best(self.target.spatial), self.wanted()];
+        let Some(epoch) = &mut self.epoch else { return };
+        epoch.spatial.set_target(spatial);
+        // Until a smaller picture can begin a larger one than there is room for gets slower: that needs no keyframe.
+        let above = |limit: Option<u8>| limit.is_some_and(|limit| limit < epoch.encoding);
+        let too_much = above(wanted) && !above(wished) || spatial < self.target.spatial && epoch.spatial.is_too_high();
+        epoch.temporal.set_target(if too_much { 0 } else { temporal });
+    }
+
+    /// What is wanted and granted. With several encodings its spatial layer chooses among them, with one it chooses among
+    /// the layers inside it.
+    fn allowed(&self) -> LayerTarget {
+        self.granted.map_or(self.target, |granted| self.target.min(granted))
     }
 
     fn inner_target(&self) -> u8 {
         if self.live.is_simulcast() {
             u8::MAX
         } else {
-            self.target.spatial
+            self.allowed().spatial
         }
     }
 
     /// Tells which encodings are being received.
     pub fn set_live(&mut self, live: LayerSet) {
         self.live = live;
-        self.set_inner_target();
+        self.aim();
     }
 
     /// Stops or resumes. After a pause, video goes on with a keyframe.
@@ -187,6 +197,28 @@ impl Forwarder {
             self.end_epoch();
         }
         self.paused = paused;
+    }
+
+    /// Sets what the subscriber's line has room for. Less takes effect at once where that is possible: a smaller picture
+    /// begins with its next keyframe. After none, video goes on as after a pause.
+    pub fn set_granted(&mut self, granted: Option<LayerTarget>) {
+        if granted.is_none() {
+            self.end_epoch();
+        }
+        self.granted = granted;
+        self.aim();
+    }
+
+    /// The best layers that the line has room for.
+    #[must_use]
+    pub fn granted(&self) -> Option<LayerTarget> {
+        self.granted
+    }
+
+    /// The best layers that the subscriber has a use for.
+    #[must_use]
+    pub fn target(&self) -> LayerTarget {
+        self.target
     }
 
     /// The source was interrupted: goes on as after a pause.
@@ -209,11 +241,8 @@ impl Forwarder {
     /// The encoding that should be forwarded.
     #[must_use]
     pub fn wanted(&self) -> Option<u8> {
-        if self.paused {
-            None
-        } else {
-            self.live.best(self.target.spatial)
-        }
+        let granted = self.granted.filter(|_| !self.paused)?;
+        self.live.best(self.target.min(granted).spatial)
     }
 
     /// The encoding that must send a keyframe before it can be forwarded.
@@ -273,7 +302,7 @@ impl Forwarder {
             encoding: meta.encoding,
             numbers: Renumber::start(meta.seq.0, self.next_seq),
             pictures: Pictures::start(meta.info.ids, self.last_ids),
-            temporal: TemporalFilter::new(self.target.temporal),
+            temporal: TemporalFilter::new(self.allowed().temporal),
             spatial: SpatialFilter::new(self.inner_target()),
         }));
     }

@@ -151,11 +151,11 @@ impl Stream {
         let in_order = matches!(arrival, Arrival::New { .. }) && origin == Origin::Sent;
         self.reception
             .on_packet(now, seq, timestamp, view.payload().len(), in_order);
-        self.meter.on_packet(now, view.payload().len());
         let descriptor = extensions
             .id(Extension::DependencyDescriptor)
             .and_then(|id| view.extension(id));
         let info = payload::peek_with_descriptor(codec, view.payload(), descriptor, &mut self.dependency);
+        self.meter.on_packet(now, view.payload().len(), info);
         if info.keyframe && self.kind == MediaKind::Video && !self.is_hidden(seq) {
             self.note_keyframe(seq, timestamp);
         }

@@ -42,7 +42,7 @@ impl Router {
             endpoint.report_due = Some(now + REPORT_INTERVAL);
             endpoint.report_at = Some(0);
             expire(now, endpoint, &mut self.tracks);
-            self.update_wanted(now, key);
+            self.share(now, key);
         }
         let Some(mut index) = self.endpoints.at(key).and_then(|endpoint| endpoint.report_at) else {
             return 0;

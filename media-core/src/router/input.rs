@@ -244,6 +244,9 @@ impl Router {
                 if let Some(encoding) = replaced {
                     outgoing.forwarder.reset_encoding(encoding);
                 }
+                if let Some(endpoint) = self.endpoints.at_mut(outgoing.endpoint) {
+                    endpoint.shared.due = None;
+                }
             }
         }
     }

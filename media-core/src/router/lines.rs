@@ -7,7 +7,6 @@ use std::time::Instant;
 use crate::config::SubscriptionId;
 use crate::event::Transmit;
 use crate::packet::Kind;
-use crate::payload::MediaKind;
 use crate::router::Router;
 use crate::rtcp::{Bitrate, TransportCc};
 use crate::send::Note;
@@ -89,6 +88,7 @@ impl Router {
                 .into_iter()
                 .for_each(|id| self.refresh(now, id));
         }
+        self.share_when_due(now, key);
         self.wake(key);
     }
 
@@ -96,31 +96,6 @@ impl Router {
     pub(super) fn on_bound(&mut self, key: usize, bound: Bitrate) {
         if let Some(line) = self.endpoints.at_mut(key).and_then(|endpoint| endpoint.line.as_mut()) {
             line.on_remb(bound);
-        }
-    }
-
-    /// Tells the estimator of an endpoint how much could be sent at all: more is not sought.
-    pub(super) fn update_wanted(&mut self, now: Instant, key: usize) {
-        let Some(endpoint) = self.endpoints.at(key) else { return };
-        let rate = |id: &SubscriptionId| {
-            let outgoing = self.subscriptions.get(id.0)?;
-            let track = self.tracks.get(outgoing.source?.0)?;
-            let stream = track.streams.get(usize::from(outgoing.forwarder.wanted()?))?;
-            stream.meter.rate(now)
-        };
-        let (mut wanted, mut sound) = (Bitrate(0), Bitrate(0));
-        for id in &endpoint.subscriptions {
-            let Some(rate) = rate(id) else { continue };
-            wanted.0 += rate.0;
-            let kind = self.subscriptions.get(id.0).map(|outgoing| outgoing.kind);
-            sound.0 += if kind == Some(MediaKind::Audio) { rate.0 } else { 0 };
-        }
-        let Some(endpoint) = self.endpoints.at_mut(key) else {
-            return;
-        };
-        if let Some(line) = &mut endpoint.line {
-            line.set_wanted(wanted);
-            endpoint.redundancy.set_line(sound, line.estimate());
         }
     }
 }

@@ -17,6 +17,7 @@ mod input;
 mod lines;
 mod output;
 mod rtcp_in;
+mod share;
 mod tables;
 mod timers;
 
@@ -30,8 +31,9 @@ pub use self::control::UsageError;
 use self::tables::Table;
 pub use self::tables::{EndpointStats, RouterStats, SubscriptionStats, TrackStats};
 use self::timers::Timers;
-use crate::config::{EndpointId, RouterConfig};
+use crate::config::{EndpointId, RouterConfig, SubscriptionId};
 use crate::endpoint::Endpoint;
+use crate::estimate::share::Claim;
 use crate::event::{Delivery, Event, Output, RemoteChange, Transmit};
 use crate::packet::Pool;
 use crate::receive::Track;
@@ -73,6 +75,8 @@ pub struct Router {
     lost: Vec<u16>,
     /// Packets that were lost, from the redundancy of the one that is being taken.
     recovered: Recovered,
+    /// The same for `share`.
+    claims: Vec<Claim<SubscriptionId>>,
 }
 
 impl Router {
@@ -98,6 +102,7 @@ impl Router {
             drops: Drops::default(),
             lost: Vec::new(),
             recovered: Recovered::default(),
+            claims: Vec::new(),
             config,
         }
     }

@@ -84,7 +84,7 @@ impl Router {
                 };
                 datagram::write(note, &content, outgoing, transmission, buf)
             }
-            None if note.form == Form::Rtx => return None,
+            None if note.form.is_again() => return None,
             None => datagram::write_filler(note, outgoing.any_pt()?, outgoing, transmission, buf),
         };
         let Some(written) = written else {
@@ -108,7 +108,7 @@ impl Router {
         }
         endpoint.transport_seq = endpoint.transport_seq.wrapping_add(u16::from(numbered));
         endpoint.bytes.1 += len as u64;
-        if note.form == Form::Rtx {
+        if note.form.is_again() {
             outgoing.rtx_seq = outgoing.rtx_seq.plus(1);
         } else {
             outgoing.report.on_sent(written.payload);

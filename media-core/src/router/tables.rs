@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::config::{EndpointId, SubscriptionId, TrackId};
+use crate::config::{EndpointId, LayerTarget, SubscriptionId, TrackId};
 use crate::event::Event;
 use crate::receive::Loudness;
 use crate::router::Router;
@@ -157,6 +157,8 @@ pub struct SubscriptionStats {
     pub bytes: u64,
     /// The encoding that is forwarded.
     pub encoding: Option<u8>,
+    /// The best layers that the receiver's line has room for; `None` when it has room for none.
+    pub granted: Option<LayerTarget>,
     /// Round trip to the receiver.
     pub rtt: Option<Duration>,
     /// Lost on the way to the receiver, in 1/256.
@@ -231,6 +233,7 @@ impl Router {
             packets,
             bytes,
             encoding: outgoing.forwarder.current(),
+            granted: outgoing.forwarder.granted(),
             rtt: outgoing.report.rtt(),
             fraction_lost: outgoing.report.fraction_lost(),
         })

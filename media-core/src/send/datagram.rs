@@ -83,27 +83,27 @@ pub fn write(
     let original = note.seq.wire();
     let redundancy = params.red.filter(|_| !content.redundancy.is_empty());
     let (pt, ssrc, seq, rtx) = match (note.form, params.rtx, outgoing.stream.rtx) {
-        (Form::Rtx, Some(pt), Some(ssrc)) => (pt, ssrc, outgoing.rtx_seq, true),
+        (form, Some(pt), Some(ssrc)) if form.is_again() => (pt, ssrc, outgoing.rtx_seq, true),
         _ => (redundancy.unwrap_or(params.pt), outgoing.stream.ssrc, note.seq, false),
     };
-    let filler = note.form == Form::Filler;
+    let filler = matches!(note.form, Form::Filler | Form::RtxFiller);
     let marker = (view.marker() || note.ends) && !filler;
     let mut writer = RtpWriter::new(buf, pt, marker, seq.wire(), note.timestamp.0, ssrc);
     if view.layout().extension_form() == ExtensionForm::TwoByte {
         writer.use_two_byte();
     }
     write_extensions(&mut writer, &view, outgoing, transmission, filler);
-    if filler {
-        // A packet without payload would be a keep-alive to some; padding is understood by all.
-        writer.padding(1);
-    } else {
-        if rtx {
-            writer.payload(&original.to_be_bytes());
-        }
+    if rtx {
+        writer.payload(&original.to_be_bytes());
+    }
+    if !filler {
         if redundancy.is_some() {
             content.redundancy.write(params.pt, &view, &mut writer)?;
         }
         write_payload(&mut writer, note, received, &view);
+    } else if !rtx {
+        // A packet without payload would be a keep-alive to some; padding is understood by all.
+        writer.padding(1);
     }
     let (header, len) = writer.finish()?;
     Some(Written {

@@ -14,6 +14,8 @@ pub const VIDEO: usize = 512;
 pub const AUDIO: usize = 64;
 /// A packet is sent again at most this often: more is a broken or hostile receiver.
 const MAX_RESENDS: u8 = 10;
+/// A bit beside the encoding: nothing was sent under the number but padding.
+const FILLER: u8 = 0x80;
 /// Shortest time between two answers for one packet.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -98,16 +100,16 @@ impl SentLog {
                 timestamp: note.timestamp,
                 resent: 0,
                 patch: note.patch,
-                encoding: note.encoding,
+                encoding: note.encoding | if note.form == Form::Filler { FILLER } else { 0 },
                 ends: note.ends,
                 turn,
-                resends: if note.form == Form::Media { 0 } else { MAX_RESENDS },
+                resends: 0,
             };
         }
     }
 
     /// The note with which the stream `subscription` answers a request for `wire`; `None` when the packet is not known
-    /// any more, was never sent, is padding, or was sent again just now.
+    /// any more, was never sent, or was sent again just now.
     pub fn request(&mut self, now: Instant, subscription: SubscriptionId, wire: u16, rtt: Duration) -> Option<Note> {
         let back = u64::from(self.highest.wire().wrapping_sub(wire));
         let seq = SeqNo(self.highest.0.checked_sub(back)?);
@@ -123,8 +125,12 @@ impl SentLog {
         let note = Note {
             subscription,
             track: self.track(sent.turn)?,
-            encoding: sent.encoding,
-            form: Form::Rtx,
+            encoding: sent.encoding & !FILLER,
+            form: if sent.encoding & FILLER == 0 {
+                Form::Rtx
+            } else {
+                Form::RtxFiller
+            },
             ends: sent.ends,
             source: sent.source,
             seq,
@@ -184,7 +190,8 @@ mod tests {
         }
         let mut ask = |at, wire| log.request(at, SubscriptionId(1), wire, rtt);
         assert_eq!(ask(start, 0xfffe), None, "overwritten");
-        assert_eq!(ask(start, 1), None, "padding");
+        let filler = ask(start, 1).expect("known");
+        assert_eq!((filler.form, filler.encoding), (Form::RtxFiller, 0), "only its number");
         assert_eq!(ask(start, 9), None, "never sent");
         let again = ask(start, 0xffff).expect("known");
         let expected = Note {

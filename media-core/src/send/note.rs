@@ -16,6 +16,17 @@ pub enum Form {
     Filler,
     /// Again, in the retransmission stream (RFC 4588).
     Rtx,
+    /// What was not sent the first time either, again: only its number, in the retransmission stream.
+    RtxFiller,
+}
+
+impl Form {
+    /// Whether it goes out in the retransmission stream.
+    #[must_use]
+    #[inline]
+    pub fn is_again(self) -> bool {
+        matches!(self, Self::Rtx | Self::RtxFiller)
+    }
 }
 
 /// A packet on its way out. `Copy`, about 60 bytes.

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::config::{CodecParams, StreamIds, SubscriptionConfig, SubscriptionId, TrackId};
+use crate::estimate::share::Patience;
 use crate::forward::Forwarder;
 use crate::packet::{Extension, ExtensionMap, Mid, Pt, SeqNo};
 use crate::payload::{Codec, MediaKind};
@@ -42,6 +43,10 @@ pub struct Outgoing {
     pub report: SendReport,
     /// Number of the next retransmission.
     pub(crate) rtx_seq: SeqNo,
+    /// Those of higher rank are served first when there is not enough for all.
+    pub(crate) rank: u8,
+    /// Keeps it from going up and down all the time.
+    pub(crate) patience: Patience,
     /// The last layer that was told in an event.
     pub(crate) told_layer: Option<u8>,
 }
@@ -72,6 +77,8 @@ impl Outgoing {
             log: SentLog::new(if config.nack { capacity } else { 1 }),
             report: SendReport::default(),
             rtx_seq: SeqNo(0x1_0000 + u64::from(stream.ssrc.0 >> 17)),
+            rank: 0,
+            patience: Patience::default(),
             told_layer: None,
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::payload::MediaKind;
-use crate::send::note::{Form, Note};
+use crate::send::note::Note;
 
 /// Packets that may wait for one endpoint; what comes on top is dropped and counted.
 pub const MAX_QUEUED: usize = 4096;
@@ -27,7 +27,7 @@ impl Queue {
         }
         let lane = match (kind, note.form) {
             (MediaKind::Audio, _) => &mut self.sound,
-            (_, Form::Rtx) => &mut self.repair,
+            (_, form) if form.is_again() => &mut self.repair,
             _ => &mut self.media,
         };
         lane.push_back(note);

@@ -8,7 +8,9 @@ use althing_testkit::peer::VideoPattern;
 use althing_testkit::peer::preset::{camera, screen};
 use althing_testkit::simulation::Simulation;
 
-use crate::stage::{assert_seamless, certificate, come_to_rest, home, lossy, ms, small_pattern};
+use crate::stage::{
+    assert_seamless, assert_seamless_but_thinned, certificate, come_to_rest, home, lossy, ms, small_pattern,
+};
 
 fn spatial(spatial: u8) -> LayerTarget {
     LayerTarget {
@@ -85,7 +87,7 @@ fn between_encodings_through_loss_and_disorder() {
             simulation.run_for(ms(600) + rng.duration(ms(300)));
         }
         come_to_rest(&mut simulation, &[video]);
-        assert_seamless(&simulation, watch, ms(200), seed);
+        assert_seamless_but_thinned(&simulation, watch, ms(200), seed);
         assert!(
             simulation.receiver(watch).viewer().longest_freeze() < ms(700),
             "seed {seed}"

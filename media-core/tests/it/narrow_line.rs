@@ -1,9 +1,10 @@
 //! One subscriber's line carries little: it is measured, paced, and nobody else notices.
 
+use althing_media_core::config::LayerTarget;
 use althing_testkit::network::{LinkConfig, Rate};
 use althing_testkit::peer::VideoPattern;
 use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
-use althing_testkit::simulation::{Member, Simulation};
+use althing_testkit::simulation::{Member, Simulation, Watch};
 
 use crate::stage::{assert_seamless, certificate, come_to_rest, home, ms};
 
@@ -74,4 +75,49 @@ fn a_large_picture_does_not_fill_the_queue() {
     assert!(longest < ms(40), "{longest:?}");
     come_to_rest(&mut simulation, &[video]);
     assert_seamless(&simulation, watch, ms(40), 1);
+}
+
+#[test]
+fn a_narrow_line_gets_a_small_picture_and_all_the_sound_and_nobody_else_notices() {
+    for seed in 0..5 {
+        let mut simulation = Simulation::new(seed, certificate());
+        let publisher = simulation.join_plain(home(), None);
+        let narrow = simulation.join_web_rtc(line(600_000), certificate());
+        let wide = simulation.join_web_rtc(line(20_000_000), certificate());
+        let layers = VideoPattern {
+            frame_bytes: 700,
+            packet_bytes: 1000,
+            ..VideoPattern::default()
+        };
+        // About 200, 400 and 800 kbit/s.
+        let video = simulation.publish(publisher, camera(None, 1, 3, layers));
+        let audio = simulation.publish(publisher, microphone(None, 50, "peer-1"));
+        let small = simulation.watch(narrow, video.track, screen(Some("0"), 7000));
+        let listen = simulation.watch(narrow, audio.track, loudspeaker(Some("1"), 8000));
+        let large = simulation.watch(wide, video.track, screen(Some("0"), 7000));
+        simulation.run_for(ms(10_000));
+        let (lost, packets) = (
+            simulation.receiver(listen).stats().lost,
+            simulation.receiver(listen).stats().packets,
+        );
+        simulation.run_for(ms(20_000));
+        let sound = simulation.receiver(listen).stats();
+        assert!(sound.packets - packets > 980, "seed {seed}: {sound:?}");
+        assert!(
+            sound.lost - lost <= 10,
+            "seed {seed}: {} of 1000 lost",
+            sound.lost - lost
+        );
+        let stats = |watch: Watch| simulation.router.subscription_stats(watch.subscription).unwrap();
+        let granted = stats(small).granted;
+        assert!(
+            granted.is_some_and(|layers| layers != LayerTarget::BEST),
+            "seed {seed}: {granted:?}"
+        );
+        assert_eq!(stats(large).encoding, Some(2), "seed {seed}");
+        let freeze = simulation.receiver(small).viewer().longest_freeze();
+        assert!(freeze < ms(1000), "seed {seed}: {freeze:?}");
+        let freeze = simulation.receiver(large).viewer().longest_freeze();
+        assert!(freeze < ms(400), "seed {seed}: {freeze:?}");
+    }
 }

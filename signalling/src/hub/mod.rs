@@ -278,6 +278,17 @@ impl Hub {
                     handle.channels.close(endpoint, channel)
                 });
             }
+            Event::StreamState {
+                endpoint,
+                subscription,
+                flows,
+            } => {
+                state.on_client(worker, endpoint, |_, _, handle| {
+                    // A client that is far behind is told when it looks how good its line is.
+                    let command = protocol::Command::StreamState(subscription, flows);
+                    let _ = handle.commands.try_send(command);
+                });
+            }
             Event::DataReceived {
                 endpoint,
                 channel,

@@ -9,6 +9,7 @@ use althing_media_core::config::{EndpointId, SubscriptionId};
 use super::describe;
 use super::downlink::Downlink;
 use super::media::{Change, Proposal, Touch};
+use super::priority::Shares;
 use super::publish::Announced;
 use super::roster::{self, Roster};
 use super::sections::{Plan, Sections};
@@ -83,6 +84,7 @@ pub(super) struct Client {
     pub(super) downlink: Option<Downlink>,
     pub(super) wishes: Wishes,
     pub(super) signals: Signals,
+    pub(super) shares: Shares,
     /// It wants all data tracks.
     pub(super) auto_data: bool,
     roster: Roster,
@@ -129,6 +131,7 @@ impl Client {
             downlink: dual.then(Downlink::new),
             wishes: Wishes::new(settings.auto_subscribe, settings.adaptive_stream),
             signals: Signals::default(),
+            shares: Shares::default(),
             auto_data: settings.auto_subscribe_data_track.unwrap_or_default(),
             protocol: info.protocol,
             features,
@@ -194,7 +197,7 @@ impl Client {
             last_message_seq: last_message,
             ..Default::default()
         }));
-        self.signals = Signals::default();
+        (self.signals, self.shares) = Default::default();
         self.roster.restart();
         self.sections.restart();
         self.downlink.iter_mut().for_each(Downlink::restart);
@@ -300,7 +303,7 @@ impl Client {
     }
 
     /// The stream that carries a track.
-    fn subscription(&self, sid: &TrackSid) -> Option<SubscriptionId> {
+    pub(super) fn subscription(&self, sid: &TrackSid) -> Option<SubscriptionId> {
         let down = self.downlink.as_ref().and_then(|downlink| downlink.subscription(sid));
         self.sections.subscription(sid).or(down)
     }
@@ -345,6 +348,7 @@ impl Client {
             if !paused {
                 let layers = self.wishes.layers(track);
                 self.steps.push_back(Step::Touch(Touch::Layers(subscription, layers)));
+                self.rank_anew(room, &sid);
             }
             self.steps.push_back(Step::Touch(Touch::Pause(subscription, paused)));
         }
@@ -404,6 +408,7 @@ impl Client {
                 let time = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
                 room.pretend_to_speak(self.connection, Instant::now() + time.min(MAX_PRETENCE));
             }
+            Some(Scenario::SubscriberBandwidth(bits)) => self.pretend_narrow(bits),
             Some(Scenario::DisconnectSignalOnResume(_)) => self.accident = Some(Accident::Told),
             Some(Scenario::DisconnectSignalOnResumeNoMessages(_)) => self.accident = Some(Accident::Silent),
             _ => {}

@@ -194,7 +194,7 @@ impl Downlink {
                 continue;
             };
             // When it has gone meanwhile the next offer says so.
-            let Some((_, track)) = wanted.iter().find(|(_, track)| track.sid == sent.track) else {
+            let Some((owner, track)) = wanted.iter().find(|(_, track)| track.sid == sent.track) else {
                 continue;
             };
             config.layers = wishes.layers(track);
@@ -202,6 +202,7 @@ impl Downlink {
                 config,
                 source: track.id,
                 paused: wishes.pauses(&sent.track),
+                rank: wishes.rank(owner, track),
             });
         }
         self.refused.extend(refused.iter().cloned());

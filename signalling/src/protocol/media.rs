@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
+use althing_media_core::rtcp::Bitrate;
 use althing_media_core::transport::{Candidate, LocalDescription, RemoteDescription, WebRtcConfig};
 use althing_media_core::{EndpointConfig, LayerTarget, Router, SubscriptionConfig, TrackConfig, UsageError};
 
@@ -29,6 +30,8 @@ pub(super) struct Opening {
     pub(super) config: SubscriptionConfig,
     pub(super) source: TrackId,
     pub(super) paused: bool,
+    /// See [`Router::set_rank`].
+    pub(super) rank: u8,
 }
 
 /// What has become of it; the lists are in the order of the change.
@@ -78,6 +81,7 @@ fn fill(router: &mut Router, now: Instant, endpoint: EndpointId, change: &Change
     for opening in &change.open {
         let id = router.subscribe(now, endpoint, opening.config.clone())?;
         router.pause(now, id, opening.paused);
+        router.set_rank(id, opening.rank);
         router.set_source(now, id, Some(opening.source));
         subscriptions.push(id);
     }
@@ -126,6 +130,8 @@ pub(super) fn propose(
 pub(super) enum Touch {
     Layers(SubscriptionId, LayerTarget),
     Pause(SubscriptionId, bool),
+    Rank(SubscriptionId, u8),
+    Limit(EndpointId, Option<Bitrate>),
     Candidate(EndpointId, Candidate),
 }
 
@@ -134,6 +140,8 @@ pub(super) fn touch(router: &mut Router, now: Instant, touch: &Touch) {
     match touch {
         Touch::Layers(id, layers) => router.set_layers(now, *id, *layers),
         Touch::Pause(id, paused) => router.pause(now, *id, *paused),
+        Touch::Rank(id, rank) => router.set_rank(*id, *rank),
+        Touch::Limit(endpoint, most) => router.limit(now, *endpoint, *most),
         Touch::Candidate(endpoint, candidate) => {
             let _ = router.add_remote_candidate(now, *endpoint, candidate);
         }

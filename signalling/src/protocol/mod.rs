@@ -23,6 +23,7 @@
 //! | `media` | what an offer changes in the router |
 //! | `roster` | what it knows of the others |
 //! | `signals` | what it is told from moment to moment |
+//! | `priority` | what is served first on a line without room for all |
 //! | `data`, `replay` | data packets, and those of the last moments |
 //! | `data_tracks` | data tracks |
 //! | `rpc` | remote calls of the application's server |
@@ -39,6 +40,7 @@ mod downlink;
 mod join;
 mod media;
 mod negotiate;
+mod priority;
 mod publish;
 mod replay;
 mod roster;

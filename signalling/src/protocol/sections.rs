@@ -134,12 +134,13 @@ impl Sections {
         let tracks = arrivals.iter().filter_map(track);
         let opening = |(mid, sid, _): &(Mid, TrackSid, Outgoing)| {
             let mut config = agreed(*mid)?.subscription()?;
-            let (_, track) = wanted.iter().find(|(_, track)| track.sid == *sid)?;
+            let (owner, track) = wanted.iter().find(|(_, track)| track.sid == *sid)?;
             config.layers = wishes.layers(track);
             Some(Opening {
                 config,
                 source: track.id,
                 paused: wishes.pauses(sid),
+                rank: wishes.rank(owner, track),
             })
         };
         let change = Change {

@@ -5,8 +5,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use althing_media_core::config::EndpointId;
-use althing_media_core::{Router, UsageError};
+use althing_media_core::config::{EndpointId, SubscriptionId};
+use althing_media_core::{LayerTarget, Router, UsageError};
 use althing_media_net::Worker;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use tokio::sync::{mpsc, watch};
@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Muted(TrackSid),
     /// The application's server has taken a track of its own away.
     Unpublished(TrackSid),
+    /// Its line has room for a stream, or has not.
+    StreamState(SubscriptionId, bool),
     /// The application's server decides what it watches.
     Choose(Box<proto::UpdateSubscription>),
 }
@@ -387,6 +389,12 @@ impl Session {
                         track_sid,
                     }));
             }
+            Some(Command::StreamState(subscription, flows)) => {
+                let client = &mut self.client;
+                self.hub.with_room(&self.room, |room| {
+                    client.on_stream_states(room, &[(subscription, flows)])
+                });
+            }
             Some(Command::Choose(update)) => {
                 let client = &mut self.client;
                 let request = wire::Request::Subscription(*update);
@@ -444,22 +452,34 @@ impl Session {
         let asked = self.worker.ask(move |router, _| {
             let sent = tracks.iter().filter_map(|id| router.track_stats(*id));
             let sent = sent.fold((0, 0), |sum, one| (sum.0 + one.packets, sum.1 + one.lost));
-            let far = subscriptions.iter().filter_map(|id| router.subscription_stats(*id));
-            (sent, far.map(|one| one.fraction_lost).max().unwrap_or_default())
+            let far = subscriptions
+                .iter()
+                .filter_map(|id| Some((*id, router.subscription_stats(*id)?)));
+            let far: Vec<_> = far.collect();
+            let states: Vec<_> = far.iter().map(|(id, one)| (*id, one.granted.is_some())).collect();
+            let small = far.iter().any(|(_, one)| one.granted != Some(LayerTarget::BEST));
+            let lost = far.iter().map(|(_, one)| one.fraction_lost).max().unwrap_or_default();
+            (sent, lost, small, states)
         });
         let Ok(reply) = asked else {
             return;
         };
-        let Ok(((packets, lost), far)) = reply.await else {
+        let Ok(((packets, lost), far, small, states)) = reply.await else {
             return;
         };
         let (before_packets, before_lost) = std::mem::replace(&mut self.measured, (packets, lost));
         let (packets, lost) = (packets.saturating_sub(before_packets), lost.saturating_sub(before_lost));
         let near = (lost * 256).checked_div(packets + lost).unwrap_or_default();
-        let quality = quality(near.max(u64::from(far)));
+        // A line without room for all that is wished for is not excellent, whatever it loses.
+        let quality = match quality(near.max(u64::from(far))) {
+            _ if states.iter().any(|(_, flows)| !flows) => Quality::Poor,
+            Quality::Excellent if small => Quality::Good,
+            quality => quality,
+        };
         let client = &mut self.client;
         self.hub.with_room(&self.room, |room| {
             room.set_quality(connection, quality);
+            client.on_stream_states(room, &states);
             client.signal(room);
         });
     }

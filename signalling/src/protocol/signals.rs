@@ -38,6 +38,7 @@ impl Client {
         self.speakers(room);
         self.qualities(room);
         self.encodings(room, Instant::now());
+        self.follow_speakers(room, Instant::now());
     }
 
     fn speakers(&mut self, room: &Room) {

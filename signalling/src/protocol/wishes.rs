@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use althing_media_core::LayerTarget;
 use althing_media_core::payload::MediaKind;
 
+use super::priority;
 use super::wire::proto;
 use crate::room::{Participant, Room, Track, TrackSid};
 
@@ -13,6 +14,10 @@ const MAX_NAMED: usize = 4096;
 
 /// Shorter edges of the lowest and the middle encoding, in pixels, where the publisher does not tell.
 const USUAL_EDGES: [u32; 2] = [180, 360];
+
+/// Pictures a second of the lowest temporal layer, and with the next one, as cameras usually send; with all of them there are
+/// twice as many again. A little more is good enough.
+const USUAL_FPS: [u32; 2] = [9, 17];
 
 /// What one client wants.
 #[derive(Debug, Default)]
@@ -33,6 +38,10 @@ struct Setting {
     /// Of the element that shows it, in pixels; 0 when the quality counts.
     width: u32,
     height: u32,
+    /// Pictures a second; 0 when all are wanted.
+    fps: u32,
+    /// 1 the highest; 0 when none was given.
+    priority: u32,
 }
 
 impl Wishes {
@@ -83,6 +92,8 @@ impl Wishes {
             quality: settings.quality(),
             width: settings.width,
             height: settings.height,
+            fps: settings.fps,
+            priority: settings.priority,
         };
         for name in &settings.track_sids {
             let sid = TrackSid(name.clone());
@@ -126,7 +137,27 @@ impl Wishes {
                 _ => best.spatial,
             },
         };
-        LayerTarget { spatial, ..best }
+        let fps = self.settings.get(&track.sid).map_or(0, |setting| setting.fps);
+        let temporal = match fps {
+            0 => best.temporal,
+            fps => u8::try_from(USUAL_FPS.iter().filter(|usual| **usual < fps).count()).unwrap_or(best.temporal),
+        };
+        let temporal = if usize::from(temporal) < USUAL_FPS.len() {
+            temporal
+        } else {
+            best.temporal
+        };
+        LayerTarget { spatial, temporal }
+    }
+
+    /// The priority that the client has given to a track: 1 the highest, 0 for none.
+    pub(super) fn priority(&self, sid: &TrackSid) -> u32 {
+        self.settings.get(sid).map_or(0, |setting| setting.priority)
+    }
+
+    /// Whether a track is served before others: the higher.
+    pub(super) fn rank(&self, owner: &Participant, track: &Track) -> u8 {
+        priority::rank(owner, track, self.priority(&track.sid), self.layers(track).spatial)
     }
 
     fn chooses(&self, sid: &TrackSid) -> bool {

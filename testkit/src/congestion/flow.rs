@@ -122,7 +122,7 @@ impl Flow {
     pub fn new(now: Instant, id: u16, mut rng: Rng, most: u64, back: LinkConfig) -> Self {
         let mut estimator = Estimator::new(now, Limits::default());
         let source = Source::new(now, rng.fork(), most);
-        estimator.set_wanted(Bitrate(source.wanted()));
+        estimator.set_wanted(now, Bitrate(source.wanted()));
         Self {
             id,
             epoch: now,
@@ -141,9 +141,9 @@ impl Flow {
     }
 
     /// The camera wants at most so much.
-    pub fn set_most(&mut self, most: u64) {
+    pub fn set_most(&mut self, now: Instant, most: u64) {
         self.source.set_most(most);
-        self.estimator.set_wanted(Bitrate(self.source.wanted()));
+        self.estimator.set_wanted(now, Bitrate(self.source.wanted()));
     }
 
     /// What it may send, in bits per second.

@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
             self.flows.push(Flow::new(now, id, self.rng.fork(), MUCH, back));
         }
         if let Some(most) = of(&self.scenario.wanted) {
-            self.flows.iter_mut().for_each(|flow| flow.set_most(most));
+            self.flows.iter_mut().for_each(|flow| flow.set_most(now, most));
         }
         if let Some((from, to)) = self.scenario.competitor {
             if second == from {

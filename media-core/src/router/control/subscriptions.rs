@@ -6,6 +6,7 @@ use crate::config::{EndpointId, LayerTarget, SubscriptionConfig, SubscriptionId,
 use crate::endpoint::{Endpoint, MAX_SUBSCRIPTIONS};
 use crate::estimate::Line;
 use crate::packet::Extension;
+use crate::payload::MediaKind;
 use crate::router::tables::Table;
 use crate::router::{Router, UsageError};
 use crate::send::Outgoing;
@@ -35,11 +36,16 @@ impl Router {
         if config.extensions.id(Extension::TransportCc).is_some() {
             peer.line.get_or_insert_with(|| Box::new(Line::new(now)));
         }
+        // What comes to a line that is not known, or full, begins small.
+        let small = config.kind == MediaKind::Video && peer.line.is_some() && !peer.shared.ample;
         let key = Table::<Endpoint>::key(endpoint.0);
-        let id = SubscriptionId(
-            self.subscriptions
-                .insert(|id| Outgoing::new(SubscriptionId(id), key, config)),
-        );
+        let id = SubscriptionId(self.subscriptions.insert(|id| {
+            let mut outgoing = Outgoing::new(SubscriptionId(id), key, config);
+            if small {
+                outgoing.forwarder.set_granted(Some(LayerTarget::SMALLEST));
+            }
+            outgoing
+        }));
         peer.subscriptions.push(id);
         peer.outgoing.extend(ssrcs.into_iter().flatten().map(|ssrc| (ssrc, id)));
         Ok(id)
@@ -60,6 +66,7 @@ impl Router {
         track.subscribers.push(id);
         outgoing.set_source(Some((track.id, &track.extensions)));
         outgoing.forwarder.set_live(track.live());
+        self.share_anew(id);
         self.catch_up(now, id);
     }
 
@@ -67,7 +74,18 @@ impl Router {
     pub fn set_layers(&mut self, now: Instant, id: SubscriptionId, layers: LayerTarget) {
         if let Some(outgoing) = self.subscriptions.get_mut(id.0) {
             outgoing.forwarder.set_target(layers);
+            let key = outgoing.endpoint;
+            self.share(now, key);
             self.want_keyframe(now, id);
+        }
+    }
+
+    /// Sets who is served first when a line has not enough for all its pictures: those of higher rank.
+    pub fn set_rank(&mut self, id: SubscriptionId, rank: u8) {
+        if let Some(outgoing) = self.subscriptions.get_mut(id.0)
+            && std::mem::replace(&mut outgoing.rank, rank) != rank
+        {
+            self.share_anew(id);
         }
     }
 
@@ -78,6 +96,7 @@ impl Router {
         };
         if outgoing.forwarder.is_paused() != paused {
             outgoing.forwarder.set_paused(paused);
+            self.share_anew(id);
             self.catch_up(now, id);
         }
     }
@@ -89,6 +108,7 @@ impl Router {
             return;
         };
         if let Some(endpoint) = self.endpoints.at_mut(outgoing.endpoint) {
+            endpoint.shared.due = None;
             endpoint.subscriptions.retain(|known| *known != id);
             endpoint.outgoing.retain(|_, known| *known != id);
         }

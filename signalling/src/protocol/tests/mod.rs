@@ -17,6 +17,7 @@ use crate::room::{NewTrack, Permissions, Profile, Room, RoomLimits, Source, Trac
 use crate::sdp::{CodecSpec, Codecs, Description, Direction};
 
 mod dual;
+mod narrow;
 mod thousand;
 
 /// A room, the number that the router gave out last, and what it was asked for.

@@ -1,0 +1,237 @@
+//! Who of a subscriber's streams may be sent, and how well, by what its line carries.
+//!
+//! [`crate::estimate::share`] divides; here stand what asks, and what follows: other layers, a pause, the end of one.
+
+use std::time::{Duration, Instant};
+
+use crate::config::{EndpointId, LayerTarget, SubscriptionId};
+use crate::endpoint::Shared;
+use crate::estimate::share::{self, Claim, TO_SPARE};
+use crate::event::Event;
+use crate::payload::MediaKind;
+use crate::receive::Track;
+use crate::router::Router;
+use crate::router::tables::Table;
+use crate::rtcp::Bitrate;
+use crate::send::Outgoing;
+
+/// Time from one division to the next, when nothing has changed and nothing is wrong.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// What is sent may take so much more than was proved, in percent, as long as there is no queue.
+const LOOSE: u64 = 15;
+/// A line that carries less than what is sent may recover within this time: the pacer holds back the rest meanwhile.
+const GRACE: Duration = Duration::from_millis(300);
+/// What a stream that was not measured yet is thought to take: the lowest encoding, and each better one by this factor.
+const UNMEASURED: (u64, u64) = (150_000, 3);
+/// What is looked for in a line, at least, as long as something was not measured.
+const UNKNOWN: u64 = 1_000_000;
+
+impl Router {
+    /// Has an endpoint never be sent more than `most`, as if its line carried no more; `None` takes that back.
+    pub fn limit(&mut self, now: Instant, id: EndpointId, most: Option<Bitrate>) {
+        let key = Table::<crate::endpoint::Endpoint>::key(id.0);
+        if let Some(line) = self.endpoints.get_mut(id.0).and_then(|endpoint| endpoint.line.as_mut()) {
+            line.set_most(most);
+            self.share(now, key);
+        }
+    }
+
+    /// The line of a subscription's endpoint is divided anew with its next report.
+    pub(super) fn share_anew(&mut self, id: SubscriptionId) {
+        if let Some(outgoing) = self.subscriptions.get(id.0)
+            && let Some(endpoint) = self.endpoints.at_mut(outgoing.endpoint)
+        {
+            endpoint.shared.due = None;
+        }
+    }
+
+    /// Divides what the line of an endpoint carries when it is time, or when less is carried than is sent.
+    pub(super) fn share_when_due(&mut self, now: Instant, key: usize) {
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        let Some(budget) = endpoint.line.as_ref().and_then(|line| line.budget(now)) else {
+            return;
+        };
+        let Shared {
+            due, short, granted, ..
+        } = &mut endpoint.shared;
+        if budget.rate >= *granted {
+            *short = None;
+        } else {
+            short.get_or_insert(now);
+        }
+        if short.is_some() || due.is_none_or(|due| due <= now) {
+            self.share(now, key);
+        }
+    }
+
+    /// Divides what the line of an endpoint carries. Costs a look at each of its subscriptions, and some more where there
+    /// is not enough.
+    pub(super) fn share(&mut self, now: Instant, key: usize) {
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        let Some(line) = &mut endpoint.line else { return };
+        let Some(budget) = line.budget(now) else { return };
+        let Shared { short, granted, .. } = endpoint.shared;
+        let recovers = |since| now.saturating_duration_since(since) < GRACE && budget.rate.0 > granted.0 / 2;
+        if short.is_some_and(recovers) {
+            return;
+        }
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.clear();
+        let (mut sound, mut measured) = (0, true);
+        for id in &endpoint.subscriptions {
+            let asks = |outgoing: &&Outgoing| !outgoing.forwarder.is_paused();
+            let Some(outgoing) = self.subscriptions.get(id.0).filter(asks) else {
+                continue;
+            };
+            let track = outgoing.source.and_then(|source| self.tracks.get(source.0));
+            let Some(track) = track.filter(|track| !track.muted) else {
+                continue;
+            };
+            if outgoing.kind == MediaKind::Audio {
+                let rates = track.streams.iter().filter_map(|stream| stream.meter.rate(now));
+                sound += rates.map(|rate| rate.0).sum::<u64>();
+            } else {
+                let (claim, known) = claim(now, track, outgoing);
+                measured &= known;
+                claims.push(claim);
+            }
+        }
+        // What goes along with sound, in case it is lost, is sound as well.
+        let alone = Bitrate(sound);
+        sound *= 1 + endpoint.redundancy.depth() as u64;
+        let best: u64 = claims.iter().filter_map(Claim::best).map(|step| step.rate.0).sum();
+        let left = Bitrate(budget.rate.0.saturating_sub(sound));
+        let loose = if budget.calm { LOOSE } else { 0 };
+        let mut taken = share::divide(left, loose, &mut claims);
+        if !budget.settled {
+            taken = share::begin(&mut claims);
+        }
+        let ample = claims.iter().all(Claim::is_satisfied);
+        // What is to rise needs room to spare, and this has to be proved.
+        let spare = if ample { 0 } else { best * TO_SPARE / 100 };
+        let wanted = alone.0 + best + spare;
+        let wanted = if measured { wanted } else { wanted.max(UNKNOWN) };
+        line.set_wanted(now, Bitrate(wanted));
+        endpoint.redundancy.set_line(alone, line.estimate());
+        endpoint.shared = Shared {
+            due: Some(now + INTERVAL),
+            short: None,
+            granted: Bitrate(taken.0 + sound),
+            ample,
+        };
+        for claim in claims.drain(..) {
+            // What does not come at all is not told to be held back.
+            if claim.best().is_some() {
+                // Who has all they wish for may wish for more.
+                let all = claim.is_satisfied().then_some(LayerTarget::BEST);
+                let granted = all.or_else(|| claim.granted().map(|step| step.layers));
+                self.grant(now, claim.id, granted, budget.gone);
+            }
+        }
+        self.claims = claims;
+    }
+
+    /// A stream may be sent this well from now on.
+    fn grant(&mut self, now: Instant, id: SubscriptionId, granted: Option<LayerTarget>, gone: bool) {
+        let Some(outgoing) = self.subscriptions.get_mut(id.0) else {
+            return;
+        };
+        let before = outgoing.forwarder.granted();
+        if before == granted {
+            return;
+        }
+        outgoing.forwarder.set_granted(granted);
+        let [was, is] = [before, granted].map(|layers| layers.map(|layers| layers.spatial));
+        if !gone {
+            outgoing.patience.on_change(now, was, is);
+        }
+        let key = outgoing.endpoint;
+        if was.is_some() != is.is_some()
+            && let Some(endpoint) = self.endpoints.at(key).map(|endpoint| endpoint.id)
+        {
+            self.tell(Event::StreamState {
+                endpoint,
+                subscription: id,
+                flows: is.is_some(),
+            });
+        }
+        if was.is_none() {
+            self.catch_up(now, id);
+        } else {
+            self.want_keyframe(now, id);
+        }
+    }
+}
+
+/// How a stream of `track` can be sent to a subscriber, and what each way takes; and whether that was measured.
+fn claim(now: Instant, track: &Track, outgoing: &Outgoing) -> (Claim<SubscriptionId>, bool) {
+    let forwarder = &outgoing.forwarder;
+    let mut claim = Claim::new(outgoing.id, outgoing.rank, !outgoing.patience.is_over(now));
+    // What is lost has to be sent again.
+    let again = |rate: Bitrate| Bitrate(rate.0 + rate.0 * u64::from(outgoing.report.fraction_lost()) / 256);
+    let target = forwarder.target();
+    let Some(best) = track.live().best(target.spatial) else {
+        return (claim, true);
+    };
+    let mut measured = true;
+    let mut usual = UNMEASURED.0;
+    for (encoding, stream) in (0..=best).zip(&track.streams) {
+        let live = track.live().contains(encoding);
+        match stream.meter.rates(now).filter(|_| live) {
+            Some(rates) => {
+                let [layers, _] = rates.highest();
+                let inner = if track.live().is_simulcast() {
+                    None
+                } else {
+                    Some(target.spatial)
+                };
+                for spatial in 0..=inner.map_or(0, |most| layers.min(most)) {
+                    let (own, layer) = if inner.is_some() {
+                        (spatial, spatial)
+                    } else {
+                        (u8::MAX, encoding)
+                    };
+                    push(&mut claim, layer, target.temporal, rates.highest()[1], |temporal| {
+                        again(rates.up_to(own, temporal))
+                    });
+                }
+                usual = rates.up_to(u8::MAX, u8::MAX).0;
+            }
+            None if live => {
+                let spatial = encoding;
+                claim.push(LayerTarget { spatial, ..target }, Bitrate(usual));
+                measured = false;
+            }
+            None => {}
+        }
+        usual *= UNMEASURED.1;
+    }
+    claim.set_current(forwarder.granted());
+    (claim, measured)
+}
+
+/// Adds the ways to send one spatial layer: of the lowest also the slowest, of others only one that is slower than the
+/// best, as a smaller picture that moves is better than a larger one that hardly does.
+fn push(claim: &mut Claim<SubscriptionId>, spatial: u8, most: u8, highest: u8, rate: impl Fn(u8) -> Bitrate) {
+    let top = highest.min(most);
+    let least = if claim.best().is_none() {
+        0
+    } else {
+        top.saturating_sub(1)
+    };
+    for temporal in least..=top {
+        // The best needs no look at each packet.
+        let passes = if temporal == highest { u8::MAX } else { temporal };
+        claim.push(
+            LayerTarget {
+                spatial,
+                temporal: passes,
+            },
+            rate(temporal),
+        );
+    }
+}
