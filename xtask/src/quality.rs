@@ -42,7 +42,7 @@ const PACKAGES: [&str; 2] = ["pesq==0.0.4", "numpy==2.4.6"];
 /// # Errors
 /// When something cannot be installed, built or run, or when redundancy does not help.
 pub(crate) fn run() -> Result<(), Box<dyn Error>> {
-    setup::install().map_err(|error| error.to_string())?;
+    setup::debian_packages().map_err(|error| error.to_string())?;
     let folder = target().join("quality");
     fs::create_dir_all(&folder)?;
     let python = judge(&folder)?;

@@ -68,7 +68,12 @@ pub(crate) fn install() -> Result<(), SetupError> {
     python_packages()
 }
 
-fn debian_packages() -> Result<(), SetupError> {
+/// Installs the programs that are missing, and no packages of languages.
+///
+/// # Errors
+///
+/// When a package cannot be installed; the text says which.
+pub(crate) fn debian_packages() -> Result<(), SetupError> {
     let mut missing: Vec<&'static str> = PROGRAMS
         .iter()
         .filter(|(program, _)| !on_path(program))

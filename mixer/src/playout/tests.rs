@@ -228,6 +228,29 @@ fn a_clean_line_adds_at_most_40_ms_and_changes_nothing() {
 }
 
 #[test]
+fn ticks_of_10_ms_halve_what_they_cost() {
+    let mut listener = Listener::new(L16);
+    let mut sender = Sender::new(L16, 1);
+    let (mut out, mut heard) = ([0.0; TICK / 2], Vec::new());
+    for tick in 0..400_u32 {
+        let now = listener.start + Duration::from_millis(10) * tick;
+        if tick % 2 == 0 {
+            listener.playout.push(now, sender.next());
+        }
+        listener.playout.pull(now, &mut out);
+        heard.extend_from_slice(&out);
+    }
+    let stats = listener.stats();
+    assert!(stats.delay <= Duration::from_millis(30), "{stats:?}");
+    assert_eq!((stats.lost, stats.late, stats.concealed), (0, 0, 0), "{stats:?}");
+    let steepest = heard
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).abs())
+        .fold(0.0, f32::max);
+    assert!(steepest < 1.5 * STEP, "{steepest}");
+}
+
+#[test]
 fn jitter_of_50_ms_costs_the_target_and_20_ms_at_most() {
     let mut listener = Listener::new(L16);
     let mut sender = Sender::new(L16, 1);
