@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { openChromium } from '../lib/browsers.mjs';
+import { enter } from '../lib/meeting.mjs';
 import { member } from '../lib/members.mjs';
 import { check, scenario, sleep, until } from '../lib/runner.mjs';
 import { bearer, startServer, token } from '../lib/server.mjs';
@@ -74,4 +75,31 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
     check(seconds > (file.who === 'cleo' ? 2 : 4), `${file.file ?? file.name} is ${seconds} s long`);
     t.measured(`${file.who} ${codecs}`, seconds);
   }
+});
+
+scenario('recording: asked for and answered on the page', { seconds: 120, beside: true }, async (t) => {
+  const data = await mkdtemp(join(tmpdir(), 'althing-data-'));
+  t.defer(() => rm(data, { recursive: true, force: true }));
+  const server = await startServer(t, { flags: ['--data', data] });
+  const [anna, björn] = [await enter(await openChromium(t), server, { name: 'Anna' }), await enter(await openChromium(t), server, { name: 'Björn' })];
+  await anna.sees('Björn');
+  await anna.press('#record');
+  await until('Björn is asked', () => björn.there('#consent'));
+  check(!(await anna.there('#consent')), 'who asks for a recording is asked');
+  await anna.told('#recording', /Asking/);
+  check((await anna.tiles()).length === 2 && (await anna.text('#count')) === '2 people', 'the recorder is taken for a person');
+  await björn.press('#consent [value=decline]');
+  await anna.told('#recording', /^Recording$/);
+  await björn.told('#recording', /without you/);
+  // Minds may be changed.
+  await björn.press('#recording');
+  await björn.press('#consent [value=agree]');
+  await björn.told('#recording', /^Recording$/);
+  await sleep(3000);
+  await anna.press('#record');
+  await until('it is over', async () => !(await björn.there('#recording')));
+  const [folder] = await readdir(join(data, 'recordings'));
+  const manifest = JSON.parse(await readFile(join(data, 'recordings', folder, 'manifest.json'), 'utf8'));
+  const people = new Set(manifest.tracks.filter((track) => track.files.length > 0).map((track) => track.person));
+  check(manifest.complete && people.size === 2, `recorded are ${people.size} people`);
 });

@@ -97,7 +97,7 @@ scenario('page: everything can be reached by the keyboard, in a sensible order',
   }
   const wanted = [
     'Copy link', 'Pin Anna (you)', 'Pin Björn Sigurðsson', 'Mic', 'Camera', 'Raise hand', 'Chat', 'Share', 'People', 'Speaker view',
-    'Pop out: picture in picture', 'Settings',
+    'Pop out: picture in picture', 'Record', 'Settings',
   ];
   check(reached.join() === wanted.join(), `the order is ${reached.join()}`);
   await anna.run(() => document.querySelector('.tile:nth-child(2) .pin').focus());

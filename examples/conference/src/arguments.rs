@@ -72,6 +72,9 @@ pub(crate) struct TokenArguments {
     /// Allow watching only.
     #[arg(long)]
     pub(crate) watch: bool,
+    /// Allow recording the room.
+    #[arg(long)]
+    pub(crate) record: bool,
     /// Hours until it expires.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub(crate) hours: u32,

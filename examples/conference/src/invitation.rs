@@ -73,6 +73,7 @@ pub(crate) fn make(settings: &Settings, wanted: &TokenArguments) -> Result<Strin
         can_publish: Some(!wanted.watch),
         can_update_own_metadata: true, // who raises a hand says so in the own attributes
         can_subscribe: Some(!wanted.publish),
+        room_record: wanted.record,
         ..VideoGrant::default()
     };
     let mut claims = Claims::new(&wanted.identity, grant, in_seconds(u64::from(wanted.hours) * 3600));
@@ -144,6 +145,7 @@ async fn for_page(
         room: request.room,
         can_publish: Some(request.publish),
         can_update_own_metadata: true,
+        room_record: request.publish,
         ..VideoGrant::default()
     };
     let mut claims = Claims::new(&identity(&request.name), grant, in_seconds(PAGE_SECONDS));
@@ -201,6 +203,7 @@ mod tests {
             name: None,
             publish: false,
             watch: true,
+            record: false,
             hours: 1,
             key: key.map(str::to_owned),
             secret: secret.map(str::to_owned),

@@ -10,6 +10,8 @@
 // | stage, tile, layout, subscriptions | the pictures: which, where, how large, received or not |
 // | sound, mix | the others' sound, of each or as one |
 // | controls, keys, panels, settings | what one can press |
+// | recording | who agrees to one, how it stands |
+// | company | who is a person and who a part of the server |
 // | chat, people, hands | beside the pictures |
 // | float | picture in picture |
 // | news, wording | what is told, and in which words |

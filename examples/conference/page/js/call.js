@@ -1,6 +1,7 @@
 // One visit to a room: joins, publishes, puts the parts of the page together, and takes them apart again.
 
 import { Chat } from './chat.js';
+import { isPerson, others } from './company.js';
 import { Controls } from './controls.js';
 import { constraints } from './devices.js';
 import { all, at, icon, say } from './dom.js';
@@ -9,11 +10,11 @@ import { Float } from './float.js';
 import { raised, raisedAt } from './hands.js';
 import { link } from './invitation.js';
 import { startKeys } from './keys.js';
-import { isPerson, others } from './mix.js';
 import { Comings, announce, banner, clearBanner, notice } from './news.js';
 import { Panels } from './panels.js';
 import { People } from './people.js';
 import { recall } from './preferences.js';
+import { Recording } from './recording.js';
 import { startSound } from './sound.js';
 import { Stage } from './stage.js';
 import { deviceProblem } from './wording.js';
@@ -90,6 +91,7 @@ export class Call {
     this.stage = new Stage(this, () => this.#drawn());
     this.people = new People(this);
     this.controls = new Controls(this);
+    this.recording = new Recording(this);
     this.panels = new Panels(this, (name) => (name === 'chat' ? this.chat.read() : this.people.draw()));
     this.chat = new Chat(this, { isOpen: () => this.panels.open === 'chat', onUnread: (count) => this.#showUnread(count) });
     this.float = new Float(this, () => this.stage.leading);

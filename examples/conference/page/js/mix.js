@@ -3,17 +3,9 @@
 // The mix is a participant with the attribute `mix` = `all`, who is shown to nobody. Who sets its own attribute `listen` to `mix` is
 // sent it, without their own voice.
 
+import { others, part } from './company.js';
 import { at } from './dom.js';
 import { keep, recall } from './preferences.js';
-
-/** Whether it is not the mix. */
-export const isPerson = (participant) => participant.attributes?.mix !== 'all';
-
-/** The participant that publishes the mix; nothing where there is none. */
-const mixOf = (room) => [...room.remoteParticipants.values()].find((one) => !isPerson(one));
-
-/** The other people. */
-export const others = (room) => [...room.remoteParticipants.values()].filter(isPerson);
 
 export class Mix {
   #chosen = recall('mix', false);
@@ -43,13 +35,13 @@ export class Mix {
   /** The sound to receive: the mix as soon as it flows, until then everybody's. */
   get publications() {
     const sounds = (participants) => participants.flatMap((one) => [...one.trackPublications.values()].filter(({ kind }) => kind === 'audio'));
-    const mix = this.wanted ? sounds([mixOf(this.room)]) : [];
+    const mix = this.wanted ? sounds([part(this.room, 'mix')]) : [];
     const flows = mix.some((publication) => publication.track);
     return new Set([...mix, ...(flows ? [] : sounds(others(this.room)))]);
   }
 
   get #offered() {
-    return Boolean(!this.key && mixOf(this.room) && this.room.localParticipant.permissions?.canUpdateMetadata);
+    return Boolean(!this.key && part(this.room, 'mix') && this.room.localParticipant.permissions?.canUpdateMetadata);
   }
 
   #follow() {

@@ -1,8 +1,8 @@
 // The list of people: hands in their order, who is heard and seen, how good the connection is.
 
+import { others } from './company.js';
 import { at, colour, copy, icon, initials, level, say } from './dom.js';
 import { raised, raisedAt } from './hands.js';
-import { others } from './mix.js';
 
 /** Rows that are shown; of larger rooms the number of the others is told. */
 const ROWS = 200;

@@ -1,9 +1,10 @@
 // The stage: a tile for everybody and for every shared screen, in pages; who speaks, who is pinned.
 
+import { others } from './company.js';
 import { at, say } from './dom.js';
 import { raisedAt } from './hands.js';
 import { focus, grid } from './layout.js';
-import { Mix, others } from './mix.js';
+import { Mix } from './mix.js';
 import { Subscriptions } from './subscriptions.js';
 import { Tile, inOrder } from './tile.js';
 

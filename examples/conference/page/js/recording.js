@@ -1,0 +1,93 @@
+// A recording: who may begins and ends it, everybody says whether they agree, all see how it stands.
+//
+// While there is one, a participant with the attribute `recording` is in the room: `asks` or `running`.
+
+import { part } from './company.js';
+import { at, say } from './dom.js';
+import { claims } from './invitation.js';
+import { announce, notice } from './news.js';
+
+export class Recording {
+  /** What was said to which recording, by the recorder's name for its stay. */
+  #answers = new Map();
+  #told;
+
+  constructor({ room, sdk, token, name, key, signal }) {
+    Object.assign(this, { room, token, name });
+    const grant = claims(token)?.video ?? {};
+    // What is encrypted end to end nobody could play.
+    this.may = Boolean(!key && (grant.roomRecord || grant.roomAdmin));
+    const { RoomEvent } = sdk;
+    for (const event of ['Connected', 'Reconnected', 'ParticipantConnected', 'ParticipantDisconnected', 'ParticipantAttributesChanged']) {
+      room.on(RoomEvent[event], () => this.#show());
+    }
+    at('record').addEventListener('click', () => this.#toggle(), { signal });
+    at('consent').addEventListener('close', ({ target }) => this.#answer(target.returnValue === 'agree'), { signal });
+    at('recording').addEventListener('click', () => this.#ask(), { signal });
+    signal.addEventListener('abort', () => {
+      at('consent').close('left');
+      at('recording').hidden = true;
+    });
+    this.#show();
+  }
+
+  get #recorder() {
+    return part(this.room, 'recording');
+  }
+
+  async #toggle() {
+    const on = Boolean(this.#recorder);
+    this.#asked = !on;
+    if (!(await this.#request('', on ? 'DELETE' : 'POST'))) this.#asked = false;
+  }
+
+  /** Whoever asks for a recording agrees with it. */
+  #asked = false;
+
+  #show() {
+    const recorder = this.#recorder;
+    const state = recorder?.attributes.recording;
+    at('record').hidden = !this.may;
+    at('record').setAttribute('aria-pressed', Boolean(recorder));
+    say(at('record').querySelector('span'), recorder ? 'Stop' : 'Record');
+    at('recording').hidden = !recorder;
+    if (recorder && this.#asked) {
+      this.#answers.set(recorder.sid, true);
+      this.#asked = false;
+    }
+    const answer = recorder && this.#answers.get(recorder.sid);
+    const words = !recorder ? '' : state === 'running' ? (answer ? 'Recording' : 'Recording, without you') : 'Asking for a recording';
+    say(at('recording').querySelector('span'), words);
+    if (words !== this.#told) {
+      announce(words || (this.#told ? 'The recording is over' : ''));
+      this.#told = words;
+    }
+    if (!recorder) return void (at('consent').open && at('consent').close('over'));
+    if (answer === undefined) this.#ask();
+  }
+
+  #ask() {
+    if (!at('consent').open) at('consent').showModal();
+  }
+
+  async #answer(agrees) {
+    const recorder = this.#recorder;
+    if (!recorder || this.room.state === 'disconnected') return;
+    this.#answers.set(recorder.sid, agrees);
+    await this.#request('/answer', 'POST', { agrees });
+    this.#show();
+  }
+
+  /** Asks the server; whether it did what was asked. */
+  async #request(path, method, body) {
+    const headers = { authorization: `Bearer ${this.token}`, ...(body && { 'content-type': 'application/json' }) };
+    try {
+      const response = await fetch(`recordings/${encodeURIComponent(this.name)}${path}`, { method, headers, body: body && JSON.stringify(body) });
+      if (!response.ok) notice((await response.text()).trim());
+      return response.ok;
+    } catch {
+      notice('The server does not answer.');
+      return false;
+    }
+  }
+}
