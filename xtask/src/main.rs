@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask test | e2e | bench | cost | fuzz | network | quality | setup | vendor`.
+//! The project's commands: `cargo xtask test | e2e | bench | cost | mixer | fuzz | network | quality | setup | vendor`.
 //!
 //! What CI does is what a person runs by hand: `cargo xtask test`, or one part of it with `--only STEP`.
 
@@ -10,6 +10,7 @@
 
 mod cost;
 mod fuzz;
+mod mixer;
 mod process;
 mod quality;
 mod setup;
@@ -68,6 +69,12 @@ enum Command {
         #[arg(long)]
         rival: bool,
     },
+    /// Measure what mixing costs, in processor time, beside Janus' AudioBridge where that is installed.
+    Mixer {
+        /// Seconds of each measurement by sockets.
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+    },
     /// Build all fuzz targets and run each for some seconds.
     Fuzz {
         /// Seconds per target.
@@ -110,6 +117,7 @@ fn main() -> ExitCode {
             seconds,
             rival,
         } => succeeded(cost::run(subscribers, rate, seconds, rival)),
+        Command::Mixer { seconds } => succeeded(mixer::run(seconds)),
         Command::Fuzz { seconds, smoke } => succeeded(fuzz::run(seconds, smoke)),
         Command::Network { seed, words } => test::network(seed, &words),
         Command::Quality => succeeded(quality::run()),

@@ -1,0 +1,106 @@
+//! The mixer alone: packets in, packets out, in one thread, without sockets.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use althing_media_core::packet::Pool;
+use althing_media_core::{Packet, Ssrc};
+use althing_mixer::playout::PlayoutConfig;
+use althing_mixer::{Encoding, Input, ListenerConfig, Mixer, MixerConfig, SourceConfig};
+
+use crate::talk::{LEVEL, OPUS, PT, Talk};
+
+/// Ticks before it is measured, and measured: 3 and 10 s.
+const TICKS: (u32, u32) = (150, 500);
+
+/// All participants talk and listen by Opus.
+pub(crate) fn table() -> Result<(), Box<dyn Error>> {
+    let talk = Talk::new()?;
+    println!("The mixer alone, µs of processor time per participant and 20 ms (and % of a core in all)\n");
+    println!(
+        "| participants | none talks | 1 talks | 3 talk | 10 talk | all talk, the loudest 6 heard | all talk, all heard |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for participants in [10, 50, 100, 500, 1000] {
+        let mut row = format!("| {participants} |");
+        let cases = [
+            (0, 6),
+            (1, 6),
+            (3, 6),
+            (10, 10),
+            (participants, 6),
+            (participants, participants),
+        ];
+        for (talkers, loudest) in cases {
+            // A thousand encodes in a tick take seconds each to measure, and are more than a core does.
+            let cell = if loudest > 100 {
+                " – |".to_owned()
+            } else {
+                let cost = measure(&talk, participants, talkers, loudest)?;
+                let share = cost * f64::from(participants) / 20_000.0 * 100.0;
+                format!(" {cost:.2} ({share:.1} %) |")
+            };
+            row.push_str(&cell);
+        }
+        println!("{row}");
+    }
+    Ok(())
+}
+
+/// Microseconds per participant and tick.
+fn measure(talk: &Talk, participants: u32, talkers: u32, loudest: u32) -> Result<f64, Box<dyn Error>> {
+    let start = Instant::now();
+    let mut config = MixerConfig::default();
+    config.select.loudest = loudest as usize;
+    let mut mixer = Mixer::new(start, config);
+    let mut sources = Vec::new();
+    for number in 0..participants {
+        let input = Input::Rtp {
+            playout: PlayoutConfig {
+                payload_type: PT,
+                red: None,
+                comfort_noise: None,
+            },
+            format: OPUS,
+            level_id: Some(LEVEL),
+        };
+        let source = mixer.add_source(&SourceConfig::new(input))?;
+        let listener = ListenerConfig::new(Encoding::of(OPUS), Ssrc(number), PT);
+        mixer.add_listener(ListenerConfig {
+            own: Some(source),
+            ..listener
+        })?;
+        sources.push(source);
+    }
+    let (mut pool, mut out, mut spent, mut sent) = (Pool::new(), [0; 1500], 0.0, 0);
+    for tick in 0..TICKS.0 + TICKS.1 {
+        let now = start + Duration::from_millis(20) * tick;
+        let packets: Vec<_> = (0..participants)
+            .map(|who| {
+                let len = talk.write(who, tick, who < talkers, pool.space(1500));
+                pool.commit(len)
+            })
+            .collect();
+        let before = own_time()?;
+        for (source, bytes) in sources.iter().zip(packets) {
+            let packet = Packet::parse(bytes).map_err(|error| format!("{error:?}"))?;
+            mixer.push(now, *source, &packet);
+        }
+        for packet in mixer.tick(now) {
+            sent += usize::from(packet.write(&mut out).is_some());
+        }
+        if tick >= TICKS.0 {
+            spent += own_time()? - before;
+        }
+    }
+    if sent < (participants * TICKS.1) as usize {
+        return Err("not everybody got something in each tick".into());
+    }
+    Ok(spent * 1e6 / f64::from(participants * TICKS.1))
+}
+
+/// Processor time of this thread, in seconds.
+fn own_time() -> Result<f64, Box<dyn Error>> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(text.split(' ').next().ok_or("no figures")?.parse::<f64>()? / 1e9)
+}
