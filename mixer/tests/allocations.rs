@@ -87,7 +87,6 @@ fn a_tick_allocates_nothing() {
             payload_type: PT,
             red: None,
             comfort_noise: None,
-            comfort_noise: None,
         },
         format: OPUS,
         level_id: Some(1),

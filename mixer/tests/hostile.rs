@@ -100,7 +100,6 @@ fn opus(channel: ChannelId) -> SourceConfig {
             payload_type: PT,
             red: Some(RED),
             comfort_noise: None,
-            comfort_noise: None,
         },
         format: OPUS,
         level_id: Some(1),

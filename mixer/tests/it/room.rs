@@ -25,7 +25,6 @@ pub(crate) fn opus_input() -> Input {
             payload_type: PT,
             red: None,
             comfort_noise: None,
-            comfort_noise: None,
         },
         format: MONO,
         level_id: Some(LEVEL),
