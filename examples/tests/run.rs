@@ -350,6 +350,88 @@ fn record() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// A WAV file of 16 bits with a sine in each channel.
+fn wav(rate: u32, channels: u16, hertz: f32, amplitude: f32, seconds: u32) -> Vec<u8> {
+    let sample =
+        |at: u32| (amplitude * (std::f32::consts::TAU * hertz / rate as f32 * at as f32).sin() * 32_767.0) as i16;
+    let frames = (0..rate * seconds).flat_map(|at| vec![sample(at).to_le_bytes(); usize::from(channels)].concat());
+    let samples: Vec<u8> = frames.collect();
+    let len = u32::try_from(samples.len()).unwrap();
+    let mut file = [
+        &b"RIFF"[..],
+        &(36 + len).to_le_bytes(),
+        b"WAVEfmt ",
+        &16_u32.to_le_bytes(),
+        &[1, 0],
+    ]
+    .concat();
+    file.extend(channels.to_le_bytes());
+    file.extend(rate.to_le_bytes());
+    file.extend((rate * u32::from(channels) * 2).to_le_bytes());
+    file.extend((channels * 2).to_le_bytes());
+    file.extend([16, 0]);
+    file.extend([&b"data"[..], &len.to_le_bytes(), &samples].concat());
+    file
+}
+
+/// How much of a sine is in one channel of a WAV file as `mix` writes it, in its second second, as an amplitude.
+fn tone_in(file: &[u8], channel: usize, hertz: f32) -> f32 {
+    let frames = file[44 + 4 * 48_000..44 + 8 * 48_000].chunks_exact(4);
+    let (mut sine, mut cosine) = (0.0_f32, 0.0_f32);
+    for (at, frame) in frames.enumerate() {
+        let sample = f32::from(i16::from_le_bytes([frame[2 * channel], frame[2 * channel + 1]])) / 32_768.0;
+        let phase = std::f32::consts::TAU * hertz / 48_000.0 * at as f32;
+        sine += sample * phase.sin();
+        cosine += sample * phase.cos();
+    }
+    sine.hypot(cosine) / 24_000.0
+}
+
+/// Two files of different kind, side by side and equally loud.
+#[test]
+fn mix() {
+    let folder = std::env::temp_dir().join(format!("althing-mix-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("left.wav"), wav(44_100, 1, 500.0, 0.05, 4)).unwrap();
+    std::fs::write(path("right.wav"), wav(16_000, 2, 1000.0, 0.05, 3)).unwrap();
+    let mut example = Example::start("mix", &[&path("out.wav"), &path("left.wav"), &path("right.wav")]);
+    let line = example.line();
+    assert!(line.starts_with("4.0s mixed in "), "{line}");
+    let out = std::fs::read(path("out.wav")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (left, right) = (tone_in(&out, 0, 500.0), tone_in(&out, 1, 500.0));
+    assert!(left > 0.05 && left > 2.0 * right, "{left} and {right}");
+    let (left, right) = (tone_in(&out, 0, 1000.0), tone_in(&out, 1, 1000.0));
+    assert!(right > 0.05 && right > 2.0 * left, "{left} and {right}");
+}
+
+/// A microphone and a loudspeaker; the mix flows without a gap, before, while and after somebody is there. What it sounds
+/// like is told by the tests of the mixer.
+#[test]
+fn audio_bridge() {
+    let mut example = Example::start("audio_bridge", &["127.0.0.1:0", "127.0.0.1:0"]);
+    let url = Url::parse(example.line().trim()).unwrap();
+    let page = http::request("GET", &url, &[], "").unwrap();
+    assert!(page.status == 200 && page.body.contains("getUserMedia"));
+    let (whip, whep) = (url.join("/whip").unwrap(), url.join("/whep").unwrap());
+    assert_eq!(http::request("POST", &whip, &[], "not SDP").unwrap().status, 400);
+
+    let certificate = Certificate::generate().unwrap();
+    let mut watcher = Client::watch(&whep, "", &certificate, 2, vec![watches().remove(0)]).unwrap();
+    let packets =
+        |more: u64| move |clients: &[&mut Client]| clients[0].peer.session.receivers()[0].stats().packets > more;
+    assert!(drive(&mut [&mut watcher], packets(50)));
+    let sends = vec![microphone(Some("0"), 1, "me")];
+    let mut publisher = Client::publish(&whip, "", &certificate, 1, sends).unwrap();
+    assert!(publisher.connect(Duration::from_secs(10)));
+    assert!(drive(&mut [&mut watcher, &mut publisher], packets(150)));
+    drop(publisher);
+    assert!(drive(&mut [&mut watcher], packets(200)));
+    let stats = watcher.peer.session.receivers()[0].stats();
+    assert_eq!(stats.leaps, 0, "{stats:?}");
+}
+
 struct Killed(Child);
 
 impl Drop for Killed {

@@ -30,7 +30,7 @@ impl Bridge {
     }
 
     /// A participant that takes its packets at `port`; where it must send.
-    pub(crate) fn join(&mut self, port: u16) -> Result<SocketAddr, Box<dyn Error>> {
+    pub(crate) fn join(&self, port: u16) -> Result<SocketAddr, Box<dyn Error>> {
         let rtp = json!({
             "ip": "127.0.0.1", "port": port, "payload_type": PT.value(), "audiolevel_ext": LEVEL, "fec": false,
         });

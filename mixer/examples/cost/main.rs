@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         ["janus", port, pid, seconds] => {
             for (room, (participants, talkers)) in (1..).zip(CASES) {
-                let mut bridge = janus::Bridge::open(port.parse()?, room)?;
+                let bridge = janus::Bridge::open(port.parse()?, room)?;
                 let load = load::Load::new(participants, |_, port| bridge.join(port))?;
                 load.measure("AudioBridge", talkers, pid.parse()?, seconds.parse()?)?;
                 bridge.close()?;

@@ -1,6 +1,7 @@
 //! The smallest mixing server: plain RTP on one socket; who sends from a new address takes part.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::error::Error;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 use althing_media_core::packet::Pool;
 use althing_media_core::{Packet, Ssrc};
 use althing_mixer::playout::PlayoutConfig;
-use althing_mixer::{Encoding, Input, ListenerConfig, Mixer, MixerConfig, SourceConfig};
+use althing_mixer::{
+    Encoding, Input, ListenerConfig, ListenerId, Mixer, MixerConfig, SourceConfig, SourceId, UsageError,
+};
 
 use crate::talk::{LEVEL, OPUS, PT};
 
@@ -34,29 +37,16 @@ pub(crate) fn run(loudest: usize) -> Result<(), Box<dyn Error>> {
             let Ok(packet) = Packet::parse(pool.commit(len)) else {
                 continue;
             };
-            if !members.contains_key(&from) {
-                let input = Input::Rtp {
-                    playout: PlayoutConfig {
-                        payload_type: PT,
-                        red: None,
-                        comfort_noise: None,
-                    },
-                    format: OPUS,
-                    level_id: Some(LEVEL),
-                };
-                let source = mixer.add_source(&SourceConfig::new(input))?;
-                let listener = ListenerConfig::new(Encoding::of(OPUS), Ssrc(1), PT);
-                let listener = mixer.add_listener(ListenerConfig {
-                    own: Some(source),
-                    ..listener
-                })?;
-                members.insert(from, (source, listener, now));
-                addresses.insert(listener, from);
-            }
-            if let Some((source, _, last)) = members.get_mut(&from) {
-                *last = now;
-                mixer.push(now, *source, &packet);
-            }
+            let (source, _, last) = match members.entry(from) {
+                Entry::Occupied(member) => member.into_mut(),
+                Entry::Vacant(place) => {
+                    let (source, listener) = join(&mut mixer)?;
+                    addresses.insert(listener, from);
+                    place.insert((source, listener, now))
+                }
+            };
+            *last = now;
+            mixer.push(now, *source, &packet);
             continue;
         }
         let now = Instant::now();
@@ -77,4 +67,24 @@ pub(crate) fn run(loudest: usize) -> Result<(), Box<dyn Error>> {
             stays
         });
     }
+}
+
+/// Somebody who talks and listens.
+fn join(mixer: &mut Mixer) -> Result<(SourceId, ListenerId), UsageError> {
+    let input = Input::Rtp {
+        playout: PlayoutConfig {
+            payload_type: PT,
+            red: None,
+            comfort_noise: None,
+        },
+        format: OPUS,
+        level_id: Some(LEVEL),
+    };
+    let source = mixer.add_source(&SourceConfig::new(input))?;
+    let listener = ListenerConfig::new(Encoding::of(OPUS), Ssrc(1), PT);
+    let listener = mixer.add_listener(ListenerConfig {
+        own: Some(source),
+        ..listener
+    })?;
+    Ok((source, listener))
 }
