@@ -5,8 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a program that talks on its standard output")]
 
 use std::error::Error;
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Instant, SystemTime};
 
 use althing_media_core::config::EndpointId;
@@ -21,8 +21,8 @@ use althing_mixer::playout::PlayoutConfig;
 use althing_mixer::{Encoding, Input, ListenerConfig, ListenerId, Mixer, SourceConfig, SourceId};
 use althing_signalling::sdp::{Agreement, Codecs, Description, Direction, Msid, Outgoing, Reception, Wish, answer};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{StatusCode, header::CONTENT_TYPE, header::LOCATION};
+use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 
 const OPUS: Format = Format::Opus { channels: 1 };
@@ -33,78 +33,59 @@ const STREAM: StreamIds = StreamIds { ssrc: Ssrc(1), rtx: None };
 
 /// A peer, and its other end here.
 struct Member(EndpointId, LocalPeer, SourceId, ListenerId);
-type Door = (Worker<Router>, mpsc::Sender<(EndpointId, LocalPeer)>);
+type Newcomer = (EndpointId, LocalPeer);
+type Door = (Worker<Router>, Sender<Newcomer>);
+type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     // `audio_bridge [HTTP ADDRESS] [MEDIA ADDRESS]`
     let address = |n, default: &str| std::env::args().nth(n).unwrap_or_else(|| default.to_owned());
     let http = tokio::net::TcpListener::bind(address(1, "127.0.0.1:8000")).await?;
     let udp = vec![address(2, "127.0.0.1:8001").parse()?];
-    let (wall, certificate) = (
-        NtpTime::from_unix(SystemTime::UNIX_EPOCH.elapsed()?),
-        Certificate::generate()?,
-    );
-    let ((comes, coming), (goes, going)) = (mpsc::channel(), mpsc::channel());
-    let events = Arc::new(move |_, event| {
-        if let Event::Disconnected { endpoint, .. } = event {
-            let _ = goes.send(endpoint);
-        }
-    });
+    let wall = NtpTime::from_unix(SystemTime::UNIX_EPOCH.elapsed()?);
+    let certificate = Certificate::generate()?;
+    let ((comes, coming), (tells, told)) = (channel(), channel());
+    let events = Arc::new(move |_, event| drop(tells.send(event)));
     #[rustfmt::skip]
     let net = Net::start(NetConfig { udp, workers: 1, events, ..NetConfig::default() }, move |seat| {
-        let certificate = certificate.clone();
-        Router::new(seat.now, RouterConfig { wall, certificate, index: seat.index, local: seat.local, max_endpoints: 1000 })
+        Router::new(seat.now, RouterConfig { wall, certificate: certificate.clone(), index: seat.index, local: seat.local, max_endpoints: 1000 })
     })?;
     let worker = net.workers().first().ok_or("no worker")?.clone();
     let workers = worker.clone();
-    thread::spawn(move || mix(&workers, &coming, &going).unwrap_or_else(|error| println!("{error}")));
+    std::thread::spawn(move || mix(&workers, &coming, &told).unwrap_or_else(|error| println!("{error}")));
     println!("http://{}", http.local_addr()?);
-    let page = Html(include_str!("audio_bridge.html"));
-    let app = axum::Router::new().route("/", get(move || async move { page }));
+    let app = axum::Router::new().route("/", get(|| async { Html(include_str!("audio_bridge.html")) }));
     let app = app.route("/whip", post(join)).route("/whep", post(join));
     Ok(axum::serve(http, app.with_state((worker, comes))).await?)
 }
 
 /// The mixer's thread: every 20 ms what has come goes in, and what each one hears goes out.
-fn mix(
-    worker: &Worker<Router>,
-    coming: &mpsc::Receiver<(EndpointId, LocalPeer)>,
-    going: &mpsc::Receiver<EndpointId>,
-) -> Result<(), Box<dyn Error>> {
+fn mix(worker: &Worker<Router>, coming: &Receiver<Newcomer>, events: &Receiver<Event>) -> Result<(), Failure> {
     let (mut mixer, mut members, mut buf) = (Mixer::new(Instant::now(), <_>::default()), Vec::new(), [0; 1500]);
     #[rustfmt::skip]
     let input = Input::Rtp { playout: PlayoutConfig { payload_type: CODEC.pt, red: None, comfort_noise: None }, format: OPUS, level_id: Some(LEVEL) };
     loop {
-        thread::sleep(mixer.next_tick().saturating_duration_since(Instant::now()));
+        std::thread::sleep(mixer.next_tick().saturating_duration_since(Instant::now()));
         for (remote, peer) in coming.try_iter() {
             let own = mixer.add_source(&SourceConfig::new(input))?;
-            let config = ListenerConfig::new(Encoding::of(OPUS), STREAM.ssrc, CODEC.pt);
-            let own_less = mixer.add_listener(ListenerConfig {
-                own: Some(own),
-                ..config
-            })?;
-            members.push(Member(remote, peer, own, own_less));
+            let mut config = ListenerConfig::new(Encoding::of(OPUS), STREAM.ssrc, CODEC.pt);
+            config.own = Some(own);
+            members.push(Member(remote, peer, own, mixer.add_listener(config)?));
         }
-        for gone in going.try_iter() {
-            let Some(at) = members.iter().position(|member| member.0 == gone) else {
-                continue;
-            };
-            let Member(remote, peer, own, listener) = members.swap_remove(at);
-            mixer.remove_source(own);
-            mixer.remove_listener(listener);
-            let here = peer.endpoint();
-            worker.run(move |router, now| {
-                [remote, here]
-                    .into_iter()
-                    .for_each(|end| router.remove_endpoint(now, end))
-            })?;
+        for event in events.try_iter() {
+            let gone =
+                |member: &mut Member| matches!(event, Event::Disconnected { endpoint, .. } if endpoint == member.0);
+            for Member(remote, peer, own, ear) in members.extract_if(.., gone) {
+                mixer.remove_source(own);
+                mixer.remove_listener(ear);
+                let ends = [remote, peer.endpoint()];
+                worker.run(move |router, now| ends.iter().for_each(|end| router.remove_endpoint(now, *end)))?;
+            }
         }
         for Member(_, peer, own, _) in &members {
             while let Some(packet) = peer.try_recv()? {
-                if Kind::of(&packet.bytes) == Some(Kind::Rtp)
-                    && let Ok(rtp) = Packet::parse(packet.bytes)
-                {
+                if let (Some(Kind::Rtp), Ok(rtp)) = (Kind::of(&packet.bytes), Packet::parse(packet.bytes)) {
                     mixer.push(packet.at, *own, &rtp);
                 }
             }
@@ -121,18 +102,14 @@ fn mix(
 }
 
 /// WHIP, WHEP, and the page, which does both in one: an offer, answered.
-async fn join(State(door): State<Door>, offer: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/sdp"),
-        (header::LOCATION, "/session"),
-    ];
-    match agree(door, &offer).await {
-        Ok(answer) => (StatusCode::CREATED, headers, answer).into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-    }
+async fn join(State(door): State<Door>, offer: String) -> Result<impl IntoResponse, (StatusCode, String)> {
+    let answer = agree(door, &offer).await;
+    let answer = answer.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    let headers = [(CONTENT_TYPE, "application/sdp"), (LOCATION, "/session")];
+    Ok((StatusCode::CREATED, headers, answer))
 }
 
-async fn agree((worker, comes): Door, offer: &str) -> Result<String, Box<dyn Error + Send + Sync>> {
+async fn agree((worker, comes): Door, offer: &str) -> Result<String, Failure> {
     #[rustfmt::skip]
     let agreement = answer(&Description::parse(offer)?, &Codecs::default(), |section| match (section.kind.media(), section.direction) {
         (Some(MediaKind::Audio), Direction::RecvOnly) => {
@@ -142,8 +119,8 @@ async fn agree((worker, comes): Door, offer: &str) -> Result<String, Box<dyn Err
         (Some(MediaKind::Audio), _) => Wish::Receive(Reception::default()),
         _ => Wish::Reject,
     })?;
-    let let_in = worker.ask(move |router, now| let_in(router, now, &agreement))?;
-    let (remote, here, answer) = let_in.await??;
+    let reply = worker.ask(move |router, now| let_in(router, now, &agreement))?;
+    let (remote, here, answer) = reply.await??;
     comes.send((remote, worker.attach(here, 100)?))?;
     Ok(answer)
 }
