@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut last = false;
     while !last {
         last = readers.iter().all(|reader| reader.at == reader.samples.len());
-        for reader in &mut readers {
+        for reader in readers.iter_mut().filter(|reader| reader.at < reader.samples.len()) {
             let end = (reader.at + reader.piece).min(reader.samples.len());
             let len = reader.decoder.decode(&reader.samples[reader.at..end], &mut pcm)? * reader.decoder.channels();
             mixer.push_pcm(reader.source, &pcm[..len])?;
