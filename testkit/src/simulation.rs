@@ -48,6 +48,7 @@ pub struct Simulation {
     by_address: HashMap<SocketAddr, usize>,
     /// Members in the router's own process.
     inside: HashMap<EndpointId, usize>,
+    delivered: Vec<(Instant, Vec<u8>)>,
     events: Vec<Event>,
     datagrams_out: u64,
     strays: Vec<(Route, Vec<u8>)>,
@@ -121,6 +122,7 @@ impl Simulation {
             nodes: Vec::new(),
             by_address: HashMap::new(),
             inside: HashMap::new(),
+            delivered: Vec::new(),
             events: Vec::new(),
             datagrams_out: 0,
             strays: Vec::new(),
@@ -309,6 +311,11 @@ impl Simulation {
         }
     }
 
+    /// What the router has given to endpoints in its process that are none of ours, and when; it is forgotten then.
+    pub fn take_delivered(&mut self) -> Vec<(Instant, Vec<u8>)> {
+        std::mem::take(&mut self.delivered)
+    }
+
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -482,6 +489,8 @@ impl Simulation {
                     let packet = self.buf[..delivery.len].to_vec();
                     if let Some(node) = self.inside.get(&delivery.endpoint) {
                         self.nodes[*node].down.handle_input(now, packet);
+                    } else {
+                        self.delivered.push((now, packet));
                     }
                 }
                 Output::Event(event) => self.events.push(event),

@@ -1,7 +1,8 @@
 //! Packets in order become frames of one codec; pictures begin with a keyframe, and again after every loss.
 //!
-//! A picture ends with the RTP marker or where the timestamp changes. Whatever misses a packet is dropped, and all that may
-//! refer to it, up to the next keyframe: what is recorded decodes without artefacts.
+//! A picture ends with the RTP marker. Whatever misses a packet is dropped, and all that may refer to it, up to the next
+//! keyframe: what is recorded decodes without artefacts. A picture whose end does not come though no number is missing has
+//! been left in the middle, by a router that goes to another encoding.
 
 use std::time::{Duration, Instant};
 
@@ -101,32 +102,36 @@ impl Assembler {
         self.after_loss = true;
     }
 
-    /// Takes the next packet and gives the frames that it completes: the one before, if only now it is known to be over, and
-    /// its own.
-    pub(super) fn push(&mut self, ordered: &Ordered) -> [Option<Assembled>; 2] {
+    /// Takes the next packet and gives the frame that it completes.
+    pub(super) fn push(&mut self, ordered: &Ordered) -> Option<Assembled> {
         if ordered.after_loss {
             self.tear();
         }
         let view = ordered.packet.view();
         let payload = view.payload();
         if payload.is_empty() {
-            return [None, None];
+            // Padding belongs between pictures. Inside one it stands for a packet that a router could not get.
+            if self.partial.is_some() {
+                self.tear();
+            }
+            return None;
         }
         if self.pictures.is_none() {
-            return [self.sound(ordered), None];
+            return self.sound(ordered);
         }
         let timestamp = view.timestamp();
-        let before = self
+        if self
             .partial
             .as_ref()
-            .is_some_and(|partial| partial.timestamp != timestamp);
-        let before = if before { self.finish() } else { None };
+            .is_some_and(|partial| partial.timestamp != timestamp)
+        {
+            self.tear();
+        }
         if self.partial.is_none() && !self.begin(timestamp, ordered.arrival, payload) {
-            return [before, None];
+            return None;
         }
         self.append(ordered.arrival, payload);
-        let own = if view.marker() { self.finish() } else { None };
-        [before, own]
+        if view.marker() { self.finish() } else { None }
     }
 
     fn begin(&mut self, timestamp: u32, arrival: Instant, payload: &[u8]) -> bool {

@@ -234,7 +234,7 @@ impl Input {
         while let Some(stream) = &mut self.stream
             && let Some(ordered) = stream.reorder.pop(now)
         {
-            for frame in stream.assembler.push(&ordered).into_iter().flatten() {
+            if let Some(frame) = stream.assembler.push(&ordered) {
                 self.on_frame(wall, frame);
             }
         }

@@ -254,6 +254,51 @@ fn another_ssrc_codec_and_size_go_on_in_one_track() {
     );
 }
 
+/// A router gives the number of a packet that it could not get to an empty one.
+#[test]
+fn a_picture_with_padding_inside_is_none() {
+    let mut stage = Stage::new(MediaKind::Video);
+    let mut sender = Sender::new(Codec::Vp8);
+    let [first, last] = sender.vp8(0, true, (640, 360));
+    let view = last.1.view();
+    let padding = (Codec::Vp8, rtp(view.seq(), 0, 1, false, &[], None));
+    let last = (
+        Codec::Vp8,
+        rtp(view.seq().wrapping_add(1), 0, 1, true, view.payload(), None),
+    );
+    stage.take([first, padding, last]);
+    assert_eq!(stage.frames(), []);
+    // Between pictures it means nothing.
+    sender.seq = sender.seq.wrapping_add(1);
+    stage.wait(33);
+    let key = sender.vp8(3000, true, (640, 360));
+    let padding = sender.packet(3000, false, &[]);
+    stage.take(key);
+    stage.wait(33);
+    let next = sender.vp8(6000, false, (0, 0));
+    stage.take([padding]);
+    stage.take(next);
+    assert_eq!(stage.frames().len(), 2);
+}
+
+/// A router that goes to another encoding leaves the picture that it was in, and its numbers go on.
+#[test]
+fn a_picture_without_its_end_is_none() {
+    let mut stage = Stage::new(MediaKind::Video);
+    let mut sender = Sender::new(Codec::Vp8);
+    stage.take(sender.vp8(0, true, (640, 360)));
+    stage.wait(33);
+    let [first, _] = sender.vp8(3000, false, (0, 0));
+    stage.take([first]);
+    sender.seq = sender.seq.wrapping_sub(1);
+    stage.take(sender.vp8(6000, true, (320, 180)));
+    let frames = stage.frames();
+    assert_eq!(
+        frames.iter().map(|frame| frame.keyframe).collect::<Vec<_>>(),
+        [true, true]
+    );
+}
+
 #[test]
 fn spatial_layers_of_vp9_become_one_superframe() {
     let mut stage = Stage::new(MediaKind::Video);
