@@ -31,6 +31,7 @@ export class Member {
       this.events.push({ name: 'File', identity, length: whole.length, sum: whole.reduce((sum, byte) => sum + byte, 0) });
     });
     this.room.registerRpcMethod?.('add', async ({ payload, callerIdentity }) => `${callerIdentity} ${JSON.parse(payload).reduce((a, b) => a + b)}`);
+    note('TrackStreamStateChanged', (publication, state, one) => ({ identity: one.identity, source: publication.source, state }));
     note('Reconnecting', () => ({}));
     note('SignalReconnecting', () => ({}));
     note('Reconnected', () => ({}));

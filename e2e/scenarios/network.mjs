@@ -1,6 +1,7 @@
 // Networks that are not kind: loss and delay, no UDP at all, a change of address.
 
 import { openChromium } from '../lib/browsers.mjs';
+import { member } from '../lib/members.mjs';
 import { onlyThrough, publish, watch, withoutUdp } from '../lib/people.mjs';
 import { freePort, startRelay } from '../lib/relay.mjs';
 import { check, scenario, sleep, until } from '../lib/runner.mjs';
@@ -75,6 +76,47 @@ scenario('network: sound at 10 % loss and 100 ms round trip', { seconds: 120 }, 
   check(bad.concealed < 0.02, `${(bad.concealed * 100).toFixed(1)} % of the sound is made up`);
   check(bad.bytes > clean.bytes * 1.5, 'nothing went along with the sound');
   check(clean.concealed < 0.02 && clean.nacks === 0, 'the watcher on the clean line has lost something');
+});
+
+scenario('network: 600 kbit/s to one watcher, a clean line to the other', { seconds: 120 }, async (t) => {
+  const { server, relay } = await behindRelay(t, ['--delay', '25ms', '--down.rate', '600kbit']);
+  await publish(t, await openChromium(t), server, 'hall', { width: 1280, height: 720 });
+  const clean = await watch(t, await openChromium(t), server, 'hall');
+  const narrow = await watch(t, await openChromium(t), server, 'hall', { rewrite: onlyThrough(relay.port) });
+  await sleep(6000);
+  const [small, large] = await Promise.all([narrow.observe(20), clean.observe(20)]);
+  t.note(JSON.stringify({ small, large }));
+  const rate = (seen) => Math.round((seen.videoBytes * 8) / 20_000);
+  t.measured('narrow', `${small.width} wide, ${small.decoded} decoded, longest gap ${Math.round(small.longestGap)} ms`);
+  t.measured('clean', `${large.width} wide, ${large.decoded} decoded, longest gap ${Math.round(large.longestGap)} ms`);
+  check(small.longestGap <= 1000, `the picture stood still for ${Math.round(small.longestGap)} ms`);
+  check(small.concealed < 0.02 * small.samples, `${small.concealed} of ${small.samples} samples were made up`);
+  check(large.width === 1280, `the clean line has a picture ${large.width} wide`);
+  check(small.width < 1280 || small.decoded < 0.75 * large.decoded, `the narrow line has all: ${rate(small)} kbit/s`);
+  check(large.longestGap <= 500, `the clean picture stood still for ${Math.round(large.longestGap)} ms`);
+});
+
+scenario('network: who pretends a narrow line is told what waits', { seconds: 120 }, async (t) => {
+  const server = await startServer(t);
+  const browser = await openChromium(t);
+  const ada = await member(t, browser, server, 'hall', 'ada');
+  await ada.run(() => me.publish());
+  const [ben, cleo] = [await member(t, browser, server, 'hall', 'ben'), await member(t, browser, server, 'hall', 'cleo')];
+  await ben.sees('ada');
+  await cleo.sees('ada');
+  const said = async (state, times) =>
+    until(`ben is told that the picture is ${state}`, async () =>
+      (await ben.events('TrackStreamStateChanged')).filter((one) => one.state === state).length === times, 15_000);
+  await ben.run(() => me.room.simulateScenario('subscriber-bandwidth', 50_000));
+  await said('paused', 1);
+  const [stopped, others] = [(await ben.inbound('ada')).frames, (await cleo.inbound('ada')).frames];
+  await ben.hears('ada');
+  await until('others see on', async () => (await cleo.inbound('ada')).frames > others + 30);
+  check((await ben.inbound('ada')).frames <= stopped + 5, 'the picture goes on all the same');
+  await ben.run(() => me.room.simulateScenario('subscriber-bandwidth', 0));
+  await said('active', 1);
+  await until('the picture goes on', async () => (await ben.inbound('ada')).frames > stopped + 20);
+  check((await cleo.events('TrackStreamStateChanged')).length === 0, 'others are told as well');
 });
 
 scenario('network: no UDP', { seconds: 60 }, async (t) => {

@@ -150,6 +150,7 @@ scenario('sdk: accidents', { seconds: 300, beside: true }, async (t) => {
   }
   const fresh = (await ada.events('Reconnecting')).length;
   await ada.run(() => me.room.simulateScenario('subscriber-bandwidth', 100_000));
+  await ada.run(() => me.room.simulateScenario('subscriber-bandwidth', 0));
   await ada.ask('simulate', { scenario: 'speaker' });
   await until('ada is said to speak', async () => (await ben.events('ActiveSpeakersChanged')).some((one) => one.speakers.includes('ada')), 5_000);
   await until('ada is silent again', async () => !(await ben.events('ActiveSpeakersChanged')).at(-1).speakers.includes('ada'), 10_000);

@@ -113,7 +113,8 @@ impl Router {
         } else {
             outgoing.report.on_sent(written.payload);
         }
-        if outgoing.told_layer != Some(note.encoding) {
+        // What is sent again may be of the layer before.
+        if !note.form.is_again() && outgoing.told_layer != Some(note.encoding) {
             outgoing.told_layer = Some(note.encoding);
             let subscription = outgoing.id;
             self.tell(Event::LayerChanged {

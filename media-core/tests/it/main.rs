@@ -14,6 +14,7 @@ mod local_peer;
 mod loss;
 mod mute_and_pause;
 mod narrow_line;
+mod shared_line;
 mod sound;
 mod stage;
 mod temporal_layers;
