@@ -88,7 +88,11 @@ impl From<TokenError> for Problem {
 
 impl From<JoinError> for Problem {
     fn from(error: JoinError) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        let status = match error {
+            JoinError::RoomFull | JoinError::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
+            JoinError::Reserved => StatusCode::CONFLICT,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

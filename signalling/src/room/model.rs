@@ -70,6 +70,8 @@ pub enum JoinError {
     RoomFull,
     /// The participant has as many connections as they may.
     TooManyConnections,
+    /// A part of the server has this identity, or somebody has that of a part of the server.
+    Reserved,
 }
 
 impl fmt::Display for JoinError {
@@ -77,6 +79,7 @@ impl fmt::Display for JoinError {
         f.write_str(match self {
             Self::RoomFull => "The room is full.",
             Self::TooManyConnections => "The participant has too many connections.",
+            Self::Reserved => "Somebody else in the room has this identity.",
         })
     }
 }
@@ -168,6 +171,9 @@ impl Room {
         {
             if known.connections.len() >= limits.connections {
                 return Err(JoinError::TooManyConnections);
+            }
+            if known.profile.permissions.service != profile.permissions.service {
+                return Err(JoinError::Reserved);
             }
             // A later token may say something else.
             let changed = known.profile != *profile;
