@@ -43,6 +43,6 @@ pub enum Output {
     },
     /// Give this RTCP packet to the router.
     Feedback(Bytes),
-    /// Nothing more for now; call [`Recording::handle_timeout`] then.
+    /// Nothing more for now; call [`super::Recording::handle_timeout`] then.
     Timeout(Option<Instant>),
 }
