@@ -1,6 +1,7 @@
 //! What the caller tells the router: endpoints, tracks, subscriptions. Plain data, no behaviour.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -23,6 +24,30 @@ pub struct TrackId(pub u64);
 /// One stream that we send to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubscriptionId(pub u64);
+
+/// Microphones of which only the loudest are heard; named by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StageId(pub u64);
+
+/// Who is heard of those on a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageConfig {
+    /// How many at once.
+    pub loudest: usize,
+    /// How long one is heard after the last loud packet, as long as nobody else needs the place.
+    pub hold: Duration,
+}
+
+impl StageConfig {
+    /// So many, each for 1.5 s after its last word.
+    #[must_use]
+    pub const fn new(loudest: usize) -> Self {
+        Self {
+            loudest,
+            hold: Duration::from_millis(1500),
+        }
+    }
+}
 
 /// What a router is made with.
 #[derive(Debug, Clone)]

@@ -15,13 +15,14 @@ pub mod receive;
 pub mod router;
 pub mod rtcp;
 pub mod send;
+pub mod speakers;
 pub mod stats;
 pub mod time;
 pub mod transport;
 
 pub use config::{
-    CodecParams, EndpointConfig, EndpointId, LayerTarget, LocalAddress, RouterConfig, StreamIds, SubscriptionConfig,
-    SubscriptionId, TrackConfig, TrackId,
+    CodecParams, EndpointConfig, EndpointId, LayerTarget, LocalAddress, RouterConfig, StageConfig, StageId, StreamIds,
+    SubscriptionConfig, SubscriptionId, TrackConfig, TrackId,
 };
 pub use event::{Delivery, Event, Output, Transmit};
 pub use packet::{Extension, ExtensionMap, Kind, Mid, Packet, Pt, Rid, RtpView, Ssrc};

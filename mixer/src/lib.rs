@@ -8,7 +8,7 @@ pub mod mix;
 pub mod mixer;
 mod pitch;
 pub mod playout;
-pub mod select;
+pub use althing_media_core::speakers::loudest as select;
 
 pub use mixer::{
     Audience, ChannelConfig, ChannelId, Encoding, Input, ListenerConfig, ListenerId, MixedPacket, Mixer, MixerConfig,

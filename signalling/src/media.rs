@@ -65,6 +65,7 @@ pub(crate) fn apply(router: &mut Router, now: Instant, effect: &Effect) {
         Effect::SetSource { subscription, source } => router.set_source(now, subscription, source),
         Effect::SetLayers { subscription, layers } => router.set_layers(now, subscription, layers),
         Effect::Mute { track, muted } => router.mute_track(now, track, muted),
+        Effect::EnterStage { track, stage } => router.set_stage(now, track, Some(stage)),
         Effect::RemoveTrack { track } => router.remove_track(now, track),
         Effect::Close { ref endpoints, .. } => {
             endpoints

@@ -4,11 +4,13 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use althing_media_core::Router as MediaRouter;
 use althing_media_net::Net;
+use althing_signalling::room::RoomLimits;
 use althing_signalling::token::Keys;
 use althing_signalling::webhook::{Receivers, WebhookError};
 use althing_signalling::{GuestError, Signalling, SignallingConfig, event_queue};
@@ -88,6 +90,11 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
     let config = SignallingConfig {
         keys,
         webhooks,
+        limits: RoomLimits {
+            last_n: settings.room.last_n,
+            loudest: settings.room.loudest_audio.map(NonZeroUsize::get),
+            ..RoomLimits::default()
+        },
         ..SignallingConfig::default()
     };
     let signalling = Signalling::start(config, net.workers().to_vec(), events);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) page: Option<PathBuf>,
     pub(crate) http: Http,
     pub(crate) media: Media,
+    pub(crate) room: Room,
     /// Secrets by the name of their key. Without any, the development key.
     pub(crate) keys: BTreeMap<String, String>,
     /// Doors for plain RTP.
@@ -57,6 +59,16 @@ pub(crate) struct Webhooks {
     pub(crate) urls: Vec<String>,
     /// Name of the key that signs; the first one when it is not given.
     pub(crate) key: Option<String>,
+}
+
+/// What a participant of a large room gets; without a number, everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Room {
+    /// Cameras at a time: those who spoke last.
+    pub(crate) last_n: Option<usize>,
+    /// Microphones at a time: the loudest.
+    pub(crate) loudest_audio: Option<NonZeroUsize>,
 }
 
 /// Media.
@@ -196,6 +208,7 @@ impl Default for Settings {
             page: None,
             http: Http::default(),
             media: Media::default(),
+            room: Room::default(),
             keys: BTreeMap::new(),
             rtp_in: Vec::new(),
             webhooks: Webhooks::default(),

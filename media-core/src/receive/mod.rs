@@ -19,7 +19,6 @@
 pub mod arrival;
 pub mod history;
 pub mod keyframe;
-pub mod level;
 pub mod loss;
 pub mod meter;
 pub mod red;
@@ -28,6 +27,5 @@ pub mod rtx;
 pub mod stream;
 pub mod track;
 
-pub use level::Loudness;
 pub use stream::Stream;
 pub use track::{PtUse, Track};

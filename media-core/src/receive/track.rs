@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use crate::config::{MAX_ENCODINGS, SubscriptionId, TrackConfig, TrackId};
+use crate::config::{MAX_ENCODINGS, StageId, SubscriptionId, TrackConfig, TrackId};
 use crate::forward::LayerSet;
 use crate::packet::{ExtensionMap, Mid, Pt, Rid};
 use crate::payload::{Codec, MediaKind};
-use crate::receive::level::Loudness;
 use crate::receive::stream::Stream;
+use crate::speakers::Voice;
 
 /// What a payload type means for a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,8 +51,10 @@ pub struct Track {
     pub transport_cc: bool,
     /// Nobody but its listeners can read its payloads.
     pub encrypted: bool,
-    /// How loud it was since somebody asked.
-    pub loudness: Loudness,
+    /// How much speech there was lately.
+    pub voice: Voice,
+    /// Where only the loudest are heard, and its key there.
+    pub(crate) stage: Option<(StageId, usize)>,
     live: LayerSet,
     /// A packet has come.
     pub(crate) started: bool,
@@ -96,7 +98,8 @@ impl Track {
             muted: false,
             transport_cc: config.transport_cc,
             encrypted: config.encrypted,
-            loudness: Loudness::default(),
+            voice: Voice::default(),
+            stage: None,
             live: LayerSet::default(),
             started: false,
         }

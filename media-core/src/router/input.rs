@@ -11,10 +11,11 @@ use crate::payload::{Codec, MediaKind};
 use crate::receive::stream::{Origin, Stream};
 use crate::receive::{PtUse, Track, rtx};
 use crate::router::Router;
+use crate::router::stage::Heard;
 use crate::router::tables::Table;
 use crate::send::{Note, Outgoing};
 use crate::stats::DropReason;
-use crate::transport::{Route, local, stun};
+use crate::transport::{Route, Transport, local, stun};
 
 /// A start that is further behind the latest packet of its stream, in packets, is no start any more.
 const MAX_BEHIND: u64 = 400;
@@ -192,12 +193,16 @@ impl Router {
         let track = self.tracks.get_mut(stream.track.0).ok_or(DropReason::UnknownStream)?;
         let key = track.endpoint;
         let encoding = u8::try_from(stream.encoding).map_err(|_| DropReason::UnknownStream)?;
+        let mut level = None;
         if track.kind == MediaKind::Audio
             && let Some(id) = track.extensions.id(Extension::AudioLevel)
-            && let Some(level) = packet.view().extension(id).and_then(AudioLevel::parse)
         {
-            track.loudness.on_packet(level);
+            level = packet.view().extension(id).and_then(AudioLevel::parse);
+            if let Some(level) = level {
+                track.voice.on_packet(now, level.minus_dbov);
+            }
         }
+        let stage = track.stage;
         let incoming = track
             .streams
             .get_mut(stream.encoding)
@@ -222,7 +227,14 @@ impl Router {
             self.on_streams_changed(stream, None);
         }
         if !muted {
-            self.forward(now, stream, codec, &meta);
+            let heard = match stage {
+                Some(stage) => self.on_stage(now, stage, level.map(|level| level.minus_dbov)),
+                None => Heard::Yes,
+            };
+            if heard == Heard::Begins {
+                self.begin(now, stream, codec, &meta);
+            }
+            self.forward(now, stream, codec, (&meta, heard != Heard::No));
         }
         if live_changed {
             self.want_keyframes(now, stream);
@@ -260,9 +272,20 @@ impl Router {
         }
     }
 
-    /// Hands a packet to everybody who listens. Per subscriber: some arithmetic and a note of 64 bytes.
+    /// A track on a stage begins to be heard: what was before its first loud packet goes along.
+    #[cold]
+    fn begin(&mut self, now: Instant, stream: StreamRef, codec: Codec, meta: &Meta) {
+        let track = self.tracks.get(stream.track.0);
+        let incoming = track.and_then(|track| track.streams.get(stream.encoding));
+        if let Some(first) = incoming.and_then(|incoming| Self::first_syllable(now, incoming, meta)) {
+            self.forward(now, stream, codec, (&first, true));
+        }
+    }
+
+    /// Hands a packet to everybody who listens; to those in the same process only, when it is not `heard` on its stage. Per
+    /// subscriber: some arithmetic and a note of 64 bytes.
     #[inline]
-    fn forward(&mut self, now: Instant, stream: StreamRef, codec: Codec, meta: &Meta) {
+    fn forward(&mut self, now: Instant, stream: StreamRef, codec: Codec, (meta, heard): (&Meta, bool)) {
         let mut waiting = None;
         let Some(track) = self.tracks.get(stream.track.0) else {
             return;
@@ -274,6 +297,9 @@ impl Router {
             let Some(endpoint) = self.endpoints.at_mut(outgoing.endpoint) else {
                 continue;
             };
+            if !heard && !matches!(endpoint.transport, Transport::Local(_)) {
+                continue;
+            }
             let starts = match outgoing.forwarder.interest(meta) {
                 Interest::None => continue,
                 _ if !endpoint.transport.is_connected() || outgoing.params(codec).is_none() => continue,

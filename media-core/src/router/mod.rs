@@ -18,6 +18,7 @@ mod lines;
 mod output;
 mod rtcp_in;
 mod share;
+mod stage;
 mod tables;
 mod timers;
 
@@ -28,10 +29,11 @@ use std::time::Instant;
 use rustc_hash::FxHashMap;
 
 pub use self::control::UsageError;
+use self::stage::Stage;
 use self::tables::Table;
 pub use self::tables::{EndpointStats, RouterStats, SubscriptionStats, TrackStats};
 use self::timers::Timers;
-use crate::config::{EndpointId, RouterConfig, SubscriptionId};
+use crate::config::{EndpointId, RouterConfig, StageId, SubscriptionId};
 use crate::endpoint::Endpoint;
 use crate::estimate::share::Claim;
 use crate::event::{Delivery, Event, Output, RemoteChange, Transmit};
@@ -55,6 +57,7 @@ pub struct Router {
     pool: Pool,
     endpoints: Table<Endpoint>,
     tracks: Table<Track>,
+    stages: FxHashMap<StageId, Stage>,
     subscriptions: Table<Outgoing>,
     /// Whose address is it? Only addresses that have proved themselves.
     routes: FxHashMap<(Protocol, SocketAddr), usize>,
@@ -89,6 +92,7 @@ impl Router {
             pool: Pool::new(),
             endpoints: Table::default(),
             tracks: Table::default(),
+            stages: FxHashMap::default(),
             subscriptions: Table::default(),
             routes: FxHashMap::default(),
             ufrags: FxHashMap::default(),

@@ -1,14 +1,15 @@
 //! Tables whose keys carry a serial number, so that an old name never means a new thing; and what can be read of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use crate::config::{EndpointId, LayerTarget, SubscriptionId, TrackId};
 use crate::event::Event;
-use crate::receive::Loudness;
+use crate::payload::MediaKind;
 use crate::router::Router;
 use crate::rtcp::Bitrate;
+use crate::speakers::Activity;
 use crate::stats::Drops;
 use crate::transport::{DtlsVersion, Route, SrtpProfile};
 
@@ -214,13 +215,13 @@ impl Router {
         })
     }
 
-    /// How loud the tracks with sound were since the last call, those left out that said nothing. Costs a look at every
-    /// track: a few times a second.
-    pub fn take_loudness(&mut self) -> Vec<(TrackId, Loudness)> {
-        let tracks = self.tracks.iter_mut();
-        let heard = tracks.filter(|track| track.loudness.packets > 0);
-        heard
-            .map(|track| (track.id, std::mem::take(&mut track.loudness)))
+    /// How much speech there was lately in the tracks with sound, those left out in which there was none for three seconds.
+    /// Costs a look at every track: a few times a second.
+    pub fn take_activity(&mut self, now: Instant) -> Vec<(TrackId, Activity)> {
+        let tracks = self.tracks.iter_mut().filter(|track| track.kind == MediaKind::Audio);
+        tracks
+            .map(|track| (track.id, track.voice.take_activity(now)))
+            .filter(|(_, activity)| activity.long > 0 || activity.immediate > 0)
             .collect()
     }
 

@@ -2,6 +2,7 @@
 //! behaviour; every run comes from a seed, which the message of a failure names.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod big_room;
 mod bytes_through;
 mod churn;
 mod congestion;

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use althing_media_core::Router;
 use althing_media_core::config::EndpointId;
 use althing_media_core::event::Event;
-use althing_media_core::receive::Loudness;
 use althing_media_net::Worker;
 use aws_lc_rs::rand;
 use axum::http::StatusCode;
@@ -321,16 +320,13 @@ impl Hub {
             if !self.lock().rooms.values().any(wanted) {
                 continue;
             }
-            let Ok(reply) = worker.ask(|router: &mut Router, _| router.take_loudness()) else {
+            let Ok(reply) = worker.ask(|router: &mut Router, now| router.take_activity(now)) else {
                 continue;
             };
             let Ok(heard) = reply.await else {
                 continue;
             };
-            let heard = heard
-                .iter()
-                .filter_map(|(track, loudness)| Some((*track, speech(loudness)?)));
-            let heard = heard.collect();
+            let heard = heard.into_iter().collect();
             let now = Instant::now();
             let mut state = self.lock();
             let names: Vec<String> = state
@@ -417,16 +413,6 @@ impl Hub {
         let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The server has no media worker.");
         self.workers.iter().min_by_key(load).cloned().ok_or_else(none)
     }
-}
-
-/// How loudly somebody speaks in eighths of full scale, when at least two fifths of the time were loud.
-fn speech(loudness: &Loudness) -> Option<u8> {
-    // The usual packet carries 20 ms.
-    let needed = u32::try_from(LISTEN.as_millis() * 2 / 5 / 20).unwrap_or(u32::MAX);
-    let level = 10_f32.powf(f32::from(loudness.minus_dbov()) / -20.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 8")]
-    let eighths = (level * 8.0).ceil().clamp(1.0, 8.0) as u8;
-    (loudness.loud >= needed).then_some(eighths)
 }
 
 /// The time since 1970, for tokens.

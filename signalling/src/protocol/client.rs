@@ -256,6 +256,7 @@ impl Client {
     pub(super) fn follow(&mut self, room: &mut Room) {
         self.gather = roster::gather(room.participants().len());
         if self.roster.is_current(room) {
+            self.look(room);
             self.signal(room);
         } else {
             self.sync(room);
@@ -272,6 +273,7 @@ impl Client {
             self.send(Response::RoomUpdate(proto::RoomUpdate { room }));
         }
         self.wishes.prune(room);
+        self.look(room);
         self.follow_data(room);
         let Some(me) = room.participant_of(self.connection) else {
             return;
@@ -340,7 +342,20 @@ impl Client {
 
     fn set(&mut self, room: &mut Room, settings: &proto::UpdateTrackSettings) {
         self.wishes.set(settings);
-        for sid in settings.track_sids.iter().map(|name| TrackSid(name.clone())) {
+        self.touch(room, settings.track_sids.iter().map(|name| TrackSid(name.clone())));
+    }
+
+    /// Follows what the room shows.
+    fn look(&mut self, room: &mut Room) {
+        let changed = self.me(room).cloned().map(|me| self.wishes.look(room, &me));
+        if let Some(changed) = changed.filter(|changed| !changed.is_empty()) {
+            self.touch(room, changed.into_iter());
+        }
+    }
+
+    /// Layers and pauses of these tracks may have changed.
+    fn touch(&mut self, room: &mut Room, tracks: impl Iterator<Item = TrackSid>) {
+        for sid in tracks {
             let (Some(subscription), Some(track)) = (self.subscription(&sid), find(room, &sid)) else {
                 continue;
             };

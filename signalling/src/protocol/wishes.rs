@@ -1,6 +1,6 @@
 //! What a client wants to watch, and how large.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use althing_media_core::LayerTarget;
 use althing_media_core::payload::MediaKind;
@@ -28,6 +28,8 @@ pub(super) struct Wishes {
     adaptive: bool,
     chosen: HashMap<TrackSid, bool>,
     settings: HashMap<TrackSid, Setting>,
+    /// Cameras that the room does not show now, unless the client has chosen them by name.
+    hidden: HashSet<TrackSid>,
 }
 
 /// How a track is wanted.
@@ -109,14 +111,30 @@ impl Wishes {
             return;
         }
         let all = room.participants().iter().flat_map(Participant::tracks);
-        let present: std::collections::HashSet<&TrackSid> = all.map(|track| &track.sid).collect();
+        let present: HashSet<&TrackSid> = all.map(|track| &track.sid).collect();
         self.chosen.retain(|sid, _| present.contains(sid));
         self.settings.retain(|sid, _| present.contains(sid));
     }
 
-    /// The client does not want to see the track for now.
+    /// Looks which cameras the room shows; those for which that has changed.
+    pub(super) fn look(&mut self, room: &Room, me: &Participant) -> Vec<TrackSid> {
+        let tracks = room
+            .participants()
+            .iter()
+            .flat_map(|one| one.tracks().map(move |track| (one, track)));
+        let hidden = |(owner, track): &(&Participant, &Track)| {
+            owner.sid != me.sid
+                && !room.shows(&me.sid, &owner.sid, track)
+                && !self.chosen.get(&track.sid).is_some_and(|it| *it)
+        };
+        let hidden: HashSet<TrackSid> = tracks.filter(hidden).map(|(_, track)| track.sid.clone()).collect();
+        let before = std::mem::replace(&mut self.hidden, hidden);
+        before.symmetric_difference(&self.hidden).cloned().collect()
+    }
+
+    /// The client does not want to see the track for now, or the room does not show it.
     pub(super) fn pauses(&self, sid: &TrackSid) -> bool {
-        self.settings.get(sid).is_some_and(|setting| setting.disabled)
+        self.settings.get(sid).is_some_and(|setting| setting.disabled) || self.hidden.contains(sid)
     }
 
     /// The best layers that the client has a use for.

@@ -20,6 +20,7 @@
 //! | [`participant`] | one participant and what belongs to them |
 //! | `publish` | what connections publish |
 //! | [`settings`] | how a room is to be made |
+//! | `speakers` | who speaks, who is shown and heard for it |
 //! | [`view`] | which track feeds which slot |
 
 pub mod data;
@@ -29,6 +30,7 @@ pub mod outcome;
 pub mod participant;
 mod publish;
 pub mod settings;
+mod speakers;
 pub mod view;
 
 #[cfg(test)]

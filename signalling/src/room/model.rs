@@ -1,6 +1,6 @@
 //! The room: who is there, what they publish, who leaves.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,13 +14,11 @@ use super::participant::{
     Quality, Source, Track, TrackDetails, TrackSid,
 };
 use super::settings::RoomSettings;
+use super::speakers::Speakers;
 use crate::sdp::CodecSpec;
 
 /// A connection that is not active by then is closed: browsers need less than two seconds, and give up after fifteen.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How loudly somebody speaks who only pretends to.
-const PRETENDED: u8 = 7;
 
 /// Events that wait for the caller; a caller that never polls loses the oldest.
 const MAX_EVENTS: usize = 4096;
@@ -32,6 +30,10 @@ pub struct RoomLimits {
     pub participants: usize,
     /// Connections of one participant at a time: one to publish, and one for each that they watch.
     pub connections: usize,
+    /// Cameras that one participant is shown at a time: those who spoke last. `None`: all.
+    pub last_n: Option<usize>,
+    /// Microphones that are heard at a time: the loudest. `None`: all.
+    pub loudest: Option<usize>,
 }
 
 impl Default for RoomLimits {
@@ -39,6 +41,8 @@ impl Default for RoomLimits {
         Self {
             participants: 1000,
             connections: 256,
+            last_n: None,
+            loudest: None,
         }
     }
 }
@@ -54,9 +58,10 @@ pub struct Room {
     max_participants: Option<usize>,
     revision: u64,
     departures: u64,
-    limits: RoomLimits,
+    pub(super) limits: RoomLimits,
+    pub(super) speakers: Speakers,
     pub(super) participants: Vec<Participant>,
-    seed: u64,
+    pub(super) seed: u64,
     counter: u64,
     pub(super) effects: VecDeque<Effect>,
     events: VecDeque<RoomEvent>,
@@ -99,6 +104,7 @@ impl Room {
             revision: 0,
             departures: 0,
             limits,
+            speakers: Speakers::default(),
             participants: Vec::new(),
             seed,
             // A connection of an earlier room of that name means nothing here.
@@ -258,23 +264,6 @@ impl Room {
             .and_then(|(owner, _)| self.participants.get_mut(owner))
         {
             owner.pretends_to_speak = Some(until);
-        }
-    }
-
-    /// Tracks are this loud, in eighths of full scale; those that are not named are silent.
-    pub fn hear(&mut self, now: Instant, heard: &HashMap<TrackId, u8>) {
-        let mut changed = false;
-        for one in &mut self.participants {
-            let tracks = one.connections.iter().flat_map(|one| &one.tracks);
-            let levels = tracks
-                .filter(|track| !track.muted)
-                .filter_map(|track| heard.get(&track.id));
-            let pretended = one.pretends_to_speak.filter(|until| now < *until).map(|_| PRETENDED);
-            let level = levels.copied().chain(pretended).max().unwrap_or_default();
-            changed |= std::mem::replace(&mut one.speaking, level) != level;
-        }
-        if changed {
-            self.tell(RoomEvent::Speaking);
         }
     }
 

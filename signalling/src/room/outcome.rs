@@ -1,7 +1,7 @@
 //! What comes out of a room: effects for its router, events for those who watch it as a whole. Plain data.
 
 use althing_media_core::LayerTarget;
-use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
+use althing_media_core::config::{EndpointId, StageConfig, StageId, SubscriptionId, TrackId};
 
 use super::lifetime::EndReason;
 use super::participant::{ConnectionId, Departure, Participant, ParticipantSid, Track, TrackSid};
@@ -30,6 +30,13 @@ pub enum Effect {
         track: TrackId,
         /// Stop.
         muted: bool,
+    },
+    /// Of this track and the others on its stage only the loudest are heard.
+    EnterStage {
+        /// Which track.
+        track: TrackId,
+        /// The stage, and how many are heard there.
+        stage: (StageId, StageConfig),
     },
     /// Forget a track.
     RemoveTrack {

@@ -50,6 +50,7 @@ impl Room {
         if muted {
             self.effects.push_back(Effect::Mute { track, muted });
         }
+        self.enter_stage(track, source, kind);
         let announced = self.connection(id).is_some_and(Connection::is_active);
         if announced {
             self.tell(RoomEvent::TrackPublished(owner_sid, sid.clone()));

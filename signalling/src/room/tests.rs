@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use althing_media_core::LayerTarget;
 use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
 use althing_media_core::payload::{Codec, MediaKind};
+use althing_media_core::speakers::Activity;
 
 use super::model::{CONNECT_TIMEOUT, NewTrack};
 use super::*;
@@ -37,6 +38,7 @@ impl Stage {
                 RoomLimits {
                     participants: 3,
                     connections: 3,
+                    ..RoomLimits::default()
                 },
             ),
             now: Instant::now(),
@@ -466,4 +468,81 @@ fn of_what_is_wanted_again_and_again_only_the_last_counts() {
     ] {
         assert_eq!(new.supersedes(&old), superseded, "{new:?} after {old:?}");
     }
+}
+
+/// Somebody who has spoken for a second.
+fn speech() -> Activity {
+    Activity {
+        immediate: 90,
+        medium: 5,
+        long: 5,
+        minus_dbov: 20,
+    }
+}
+
+#[test]
+fn cameras_of_those_who_spoke_last_are_shown() {
+    let mut stage = Stage::new();
+    stage.room.limits.last_n = Some(1);
+    for (identity, id) in [("ada", 10), ("bob", 20), ("cid", 30)] {
+        stage.publisher(identity, id);
+        stage.room.on_connected(EndpointId(id));
+    }
+    let shown = |room: &Room| {
+        let seen = |viewer: &Participant, owner: &Participant| {
+            let camera = owner.tracks().find(|track| track.kind == MediaKind::Video).unwrap();
+            let sound = owner.tracks().find(|track| track.kind == MediaKind::Audio).unwrap();
+            assert!(room.shows(&viewer.sid, &owner.sid, sound), "sound is never left out");
+            let screen = Track {
+                source: Source::ScreenShare,
+                ..camera.clone()
+            };
+            assert!(room.shows(&viewer.sid, &owner.sid, &screen), "nor are screens");
+            room.shows(&viewer.sid, &owner.sid, camera)
+        };
+        let all = room.participants();
+        let row = |viewer: &Participant| {
+            let others = all
+                .iter()
+                .filter(|owner| owner.sid != viewer.sid && seen(viewer, owner));
+            others
+                .map(|owner| owner.profile.identity.clone())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        all.iter().map(row).collect::<Vec<_>>()
+    };
+    let hear = |stage: &mut Stage, track: u64| {
+        stage.room.hear(stage.now, &[(TrackId(track), speech())].into());
+        shown(&stage.room)
+    };
+    assert_eq!(
+        hear(&mut stage, 99),
+        ["bob", "ada", "ada"],
+        "who came first, and nobody himself"
+    );
+    stage.events();
+    assert_eq!(hear(&mut stage, 21), ["bob", "ada", "bob"]);
+    assert!(stage.events().contains(&RoomEvent::Speaking));
+    assert_eq!(stage.room.leader(), Some(&stage.room.participants()[1].sid));
+    assert_eq!(hear(&mut stage, 31), ["cid", "cid", "bob"]);
+    assert_eq!(hear(&mut stage, 99), ["cid", "cid", "bob"], "silence changes nothing");
+}
+
+#[test]
+fn microphones_enter_the_stage_where_only_the_loudest_are_heard() {
+    let mut stage = Stage::new();
+    stage.publisher("ada", 10);
+    let entered = |stage: &mut Stage| {
+        let effects = std::iter::from_fn(|| stage.room.poll_effect());
+        let entered = |effect| match effect {
+            Effect::EnterStage { track, stage } => Some((track.0, stage.1.loudest)),
+            _ => None,
+        };
+        effects.filter_map(entered).collect::<Vec<_>>()
+    };
+    assert_eq!(entered(&mut stage), []);
+    stage.room.limits.loudest = Some(5);
+    stage.publisher("bob", 20);
+    assert_eq!(entered(&mut stage), [(21, 5)]);
 }

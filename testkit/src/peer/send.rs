@@ -182,6 +182,13 @@ impl Sender {
         self.muted = muted;
     }
 
+    /// How loud the microphone is from now on, in dB below full scale. Nothing for a camera.
+    pub fn set_level(&mut self, minus_dbov: u8) {
+        if let Pattern::Audio(audio) = &mut self.config.pattern {
+            audio.minus_dbov = minus_dbov;
+        }
+    }
+
     /// Stops or starts one encoding, as a browser does when its uplink is too slow. It starts with a keyframe.
     pub fn set_active(&mut self, encoding: usize, active: bool) {
         if let Some(encoding) = self.encodings.get_mut(encoding) {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::config::{EndpointId, MAX_ENCODINGS, TrackConfig, TrackId};
 use crate::endpoint::{Endpoint, MAX_SSRCS, MAX_TRACKS, StreamRef};
 use crate::receive::{Stream, Track};
+use crate::router::stage::leave;
 use crate::router::tables::Table;
 use crate::router::{Router, UsageError};
 impl Router {
@@ -58,6 +59,7 @@ impl Router {
     /// Ends a track: its subscriptions go on without a source. Harmless when it is gone.
     pub fn remove_track(&mut self, _now: Instant, id: TrackId) {
         let Some(track) = self.tracks.remove(id.0) else { return };
+        leave(&mut self.stages, track.stage);
         for subscription in track.subscribers {
             if let Some(outgoing) = self.subscriptions.get_mut(subscription.0) {
                 outgoing.set_source(None);

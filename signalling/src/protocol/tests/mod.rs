@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use althing_media_core::LayerTarget;
 use althing_media_core::config::{EndpointId, SubscriptionId, TrackId};
 use althing_media_core::payload::Codec;
+use althing_media_core::speakers::Activity;
 use althing_media_core::transport::{Fingerprint, FingerprintHash, IceCreds, LocalDescription, Setup};
 
 use super::client::{Client, Step};
@@ -738,17 +739,17 @@ fn speakers_are_told_once_and_when_they_stop() {
     };
     let revision = stage.room.revision();
     for (level, muted, expected) in [
-        (Some(4), false, Some(true)),
-        (Some(4), false, None),
-        (Some(5), false, Some(true)),
+        (Some(20), false, Some(true)),
+        (Some(20), false, None),
+        (Some(10), false, Some(true)),
         (None, false, Some(false)),
         (None, false, None),
-        (Some(4), true, None),
+        (Some(20), true, None),
     ] {
         stage.room.mute(&track.sid, muted);
         stage.room.hear(
             Instant::now(),
-            &level.into_iter().map(|level| (track.id, level)).collect(),
+            &level.into_iter().map(|level| (track.id, talks(level))).collect(),
         );
         let told = stage.sync(&mut ben);
         let expected: Vec<(String, bool)> = expected.into_iter().map(|active| (ada.sid.0.clone(), active)).collect();
@@ -769,6 +770,60 @@ fn speakers_are_told_once_and_when_they_stop() {
         let expected: Vec<(String, bool)> = expected.into_iter().map(|active| (ada.sid.0.clone(), active)).collect();
         assert_eq!(speakers(&told), expected, "after {after} s");
     }
+}
+
+/// Somebody who has spoken for a second, `minus_dbov` below full scale.
+fn talks(minus_dbov: u8) -> Activity {
+    Activity {
+        immediate: 90,
+        medium: 5,
+        long: 5,
+        minus_dbov,
+    }
+}
+
+#[test]
+fn cameras_that_the_room_does_not_show_are_paused_unless_chosen() {
+    let mut stage = Stage::new();
+    stage.room = Room::new(
+        "hall",
+        1,
+        RoomLimits {
+            last_n: Some(1),
+            ..RoomLimits::default()
+        },
+    );
+    let (mut ada, _) = stage.join("ada");
+    let (camera, _) = stage.publish(&mut ada);
+    let (mut cleo, _) = stage.join("cleo");
+    stage.sync(&mut cleo);
+    let pictures = cleo.subscriptions();
+    assert_eq!(pictures.len(), 1);
+    let (mut ben, _) = stage.join("ben");
+    stage.publish(&mut ben);
+    let hear = |stage: &mut Stage, who: &Client, cleo: &mut Client| {
+        let track = stage.room.connection(who.connection).unwrap().tracks[0].id;
+        stage.touches.clear();
+        stage.room.hear(Instant::now(), &[(track, talks(20))].into());
+        stage.sync(cleo);
+        let paused = stage.touches.iter().filter_map(|touch| match touch {
+            Touch::Pause(id, paused) => Some((*id, *paused)),
+            _ => None,
+        });
+        paused.collect::<Vec<_>>()
+    };
+    assert_eq!(hear(&mut stage, &ben, &mut cleo), [(pictures[0], true)]);
+    assert_eq!(hear(&mut stage, &ben, &mut cleo), []);
+    assert_eq!(hear(&mut stage, &ada, &mut cleo), [(pictures[0], false)]);
+    stage.ask(
+        &mut cleo,
+        Request::Subscription(proto::UpdateSubscription {
+            track_sids: vec![camera.0],
+            subscribe: true,
+            ..Default::default()
+        }),
+    );
+    assert_eq!(hear(&mut stage, &ben, &mut cleo), [], "who is chosen by name stays");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use althing_media_core::config::SubscriptionId;
 use althing_media_core::rtcp::Bitrate;
 
-use super::{POOL, Stage, camera, offer};
+use super::{POOL, Stage, camera, offer, talks};
 use crate::protocol::client::Client;
 use crate::protocol::media::Touch;
 use crate::protocol::wire::{Request, Response, proto};
@@ -37,7 +37,7 @@ fn ranks(stage: &mut Stage) -> Vec<u8> {
 
 fn hear(stage: &mut Stage, ben: &mut Client, who: Option<&Client>, now: Instant) {
     let track = who.and_then(|who| Some(stage.room.connection(who.connection)?.tracks.first()?.id));
-    let heard: HashMap<_, _> = track.into_iter().map(|track| (track, 4)).collect();
+    let heard: HashMap<_, _> = track.into_iter().map(|track| (track, talks(20))).collect();
     stage.room.hear(now, &heard);
     ben.follow_speakers(&stage.room, now);
     stage.run(ben);
