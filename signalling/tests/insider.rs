@@ -126,7 +126,12 @@ async fn one_publishes_and_a_service_follows() {
         .await
         .unwrap();
     // And nobody passes for one.
-    assert!(signalling.insider("hall", &profile("recorder", false), 16).await.is_err());
+    assert!(
+        signalling
+            .insider("hall", &profile("recorder", false), 16)
+            .await
+            .is_err()
+    );
     let sid = publish(&mut mixer).await;
     assert!(tokio::time::timeout(PATIENCE, recorder.changed()).await.unwrap());
     let seen = recorder.look(|room| {

@@ -15,6 +15,7 @@ mod local_peer;
 mod loss;
 mod mute_and_pause;
 mod narrow_line;
+mod rough_weather;
 mod shared_line;
 mod sound;
 mod stage;
