@@ -74,6 +74,8 @@ pub struct Rewrite {
     pub timestamp: RtpTime,
     /// The new numbers inside the payload, if the payload has such.
     pub patch: Option<Patch>,
+    /// What to add to the frame number of the dependency descriptor, if the packet has one.
+    pub frame_shift: u16,
     /// It is the last packet of its picture that is sent.
     pub ends: bool,
     /// Send no payload, only padding: the number is taken but the packet is not wanted.
@@ -99,6 +101,8 @@ struct Epoch {
     pictures: Pictures,
     temporal: TemporalFilter,
     spatial: SpatialFilter,
+    /// What is added to frame numbers.
+    frame_shift: u16,
 }
 
 /// The rewriting state of one subscription. About 2 kB, no allocation per packet.
@@ -115,6 +119,8 @@ pub struct Forwarder {
     next_seq: u64,
     timeline: Timeline,
     last_ids: Option<Patch>,
+    /// The highest frame number that was sent.
+    last_frame: Option<u16>,
     /// Numbers that epochs kept free for packets that were lost and will not be sent any more.
     unfilled: Vec<u64>,
 }
@@ -134,6 +140,7 @@ impl Forwarder {
             next_seq: 0x1_0000 + u64::from(ssrc.0 & 0x7fff),
             timeline: Timeline::new(),
             last_ids: None,
+            last_frame: None,
             unfilled: Vec::new(),
         }
     }
@@ -304,6 +311,10 @@ impl Forwarder {
             pictures: Pictures::start(meta.info.ids, self.last_ids),
             temporal: TemporalFilter::new(self.allowed().temporal),
             spatial: SpatialFilter::new(self.inner_target()),
+            frame_shift: self
+                .last_frame
+                .zip(meta.info.frame_number)
+                .map_or(0, |(last, first)| last.wrapping_add(1).wrapping_sub(first)),
         }));
     }
 
@@ -316,6 +327,7 @@ impl Forwarder {
             seq,
             timestamp,
             patch: None,
+            frame_shift: 0,
             ends: false,
             filler: true,
         })
@@ -377,11 +389,18 @@ impl Forwarder {
         if let Some(patch) = patch {
             self.last_ids = Some(patch);
         }
+        let frame_shift = epoch.frame_shift;
+        if let Some(frame) = meta.info.frame_number.filter(|_| !filler) {
+            let frame = frame.wrapping_add(frame_shift);
+            let newer = |last: u16| frame.wrapping_sub(last) < 0x8000;
+            self.last_frame = self.last_frame.filter(|last| !newer(*last)).or(Some(frame));
+        }
         let timestamp = self.timeline.map(now, meta.timestamp);
         Some(Rewrite {
             seq: SeqNo(seq),
             timestamp,
             patch,
+            frame_shift,
             ends: spatial.ends,
             filler,
         })

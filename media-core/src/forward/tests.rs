@@ -250,3 +250,34 @@ fn spatial_layers_that_are_left_out_leave_no_trace() {
         "the upper layers need a keyframe"
     );
 }
+
+/// A frame with a dependency descriptor goes in; its number as it is sent.
+fn numbered(subscriber: &mut Subscriber, encoding: u8, seq: u64, frame: u16, keyframe: bool) -> Option<u16> {
+    let info = Info {
+        frame_number: Some(frame),
+        keyframe,
+        start_of_frame: true,
+        ..Info::default()
+    };
+    let meta = meta(encoding, seq, u32::try_from(seq).unwrap() * 3000, info);
+    if subscriber.forwarder.interest(&meta) == Interest::Starts {
+        subscriber.forwarder.start(subscriber.now, &meta, 90_000, None);
+    }
+    let rewrite = subscriber.forwarder.forward(subscriber.now, &meta)?;
+    Some(frame.wrapping_add(rewrite.frame_shift))
+}
+
+#[test]
+fn frame_numbers_of_descriptors_go_on_across_a_switch() {
+    let mut subscriber = Subscriber::new(LayerTarget::BEST, &[0, 1]);
+    assert_eq!(numbered(&mut subscriber, 1, 10, 65_534, true), Some(65_534));
+    assert_eq!(numbered(&mut subscriber, 1, 12, 0, false), Some(0), "wraps");
+    assert_eq!(numbered(&mut subscriber, 1, 11, 65_535, false), Some(65_535), "late");
+    subscriber.forwarder.set_target(LayerTarget::SMALLEST);
+    assert_eq!(numbered(&mut subscriber, 0, 700, 5000, true), Some(1));
+    assert_eq!(
+        numbered(&mut subscriber, 0, 701, 5003, false),
+        Some(4),
+        "references are relative"
+    );
+}

@@ -131,6 +131,7 @@ pub fn history(data: &[u8]) {
                     seq: next,
                     timestamp: RtpTime(0),
                     patch: None,
+                    frame_shift: 0,
                 });
                 next = next.plus(1);
             }

@@ -132,6 +132,8 @@ pub struct Info {
     pub discardable: bool,
     /// The running numbers that a router keeps continuous: VP8 and VP9 have them.
     pub ids: Ids,
+    /// The dependency descriptor's running number of the frame.
+    pub frame_number: Option<u16>,
 }
 
 impl Info {
@@ -148,6 +150,7 @@ impl Info {
         not_for_upper: false,
         discardable: false,
         ids: Ids::NONE,
+        frame_number: None,
     };
 
     /// The highest temporal layer, not above `target`, that may be carried from this frame on by one who carried the

@@ -196,5 +196,6 @@ pub fn peek(payload: &[u8]) -> Info {
         not_for_upper: descriptor.not_for_upper,
         discardable: false,
         ids: descriptor.ids,
+        frame_number: None,
     }
 }

@@ -73,12 +73,9 @@ impl Router {
             return;
         };
         let Some(line) = &mut endpoint.line else { return };
-        let Some(budget) = line.budget(now) else { return };
+        let budget = line.budget(now);
         let Shared { short, granted, .. } = endpoint.shared;
-        let recovers = |since| now.saturating_duration_since(since) < GRACE && budget.rate.0 > granted.0 / 2;
-        if short.is_some_and(recovers) {
-            return;
-        }
+        let recovers = |since| now.saturating_duration_since(since) < GRACE;
         let mut claims = std::mem::take(&mut self.claims);
         claims.clear();
         let (mut sound, mut measured) = (0, true);
@@ -92,8 +89,9 @@ impl Router {
                 continue;
             };
             if outgoing.kind == MediaKind::Audio {
-                let rates = track.streams.iter().filter_map(|stream| stream.meter.rate(now));
-                sound += rates.map(|rate| rate.0).sum::<u64>();
+                let rate = track.streams.first().and_then(|stream| stream.meter.rate(now));
+                measured &= rate.is_some() || !track.started;
+                sound += rate.map_or(0, |rate| rate.0);
             } else {
                 let (claim, known) = claim(now, track, outgoing);
                 measured &= known;
@@ -102,6 +100,12 @@ impl Router {
         }
         // What goes along with sound, in case it is lost, is sound as well.
         let alone = Bitrate(sound);
+        endpoint.redundancy.set_line(alone, line.estimate());
+        let recovers = |rate: Bitrate| short.is_some_and(recovers) && rate.0 > granted.0 / 2;
+        let Some(budget) = budget.filter(|budget| !recovers(budget.rate)) else {
+            self.claims = claims;
+            return;
+        };
         sound *= 1 + endpoint.redundancy.depth() as u64;
         let best: u64 = claims.iter().filter_map(Claim::best).map(|step| step.rate.0).sum();
         let left = Bitrate(budget.rate.0.saturating_sub(sound));
@@ -115,8 +119,10 @@ impl Router {
         let spare = if ample { 0 } else { best * TO_SPARE / 100 };
         let wanted = alone.0 + best + spare;
         let wanted = if measured { wanted } else { wanted.max(UNKNOWN) };
-        line.set_wanted(now, Bitrate(wanted));
-        endpoint.redundancy.set_line(alone, line.estimate());
+        // Where there is only sound that was not measured yet the probes of the beginning go on.
+        if measured || best > 0 {
+            line.set_wanted(now, Bitrate(wanted));
+        }
         endpoint.shared = Shared {
             due: Some(now + INTERVAL),
             short: None,

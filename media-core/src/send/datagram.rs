@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::config::CodecParams;
 use crate::packet::view::ExtensionForm;
 use crate::packet::{Extension, Pt, RtpView, RtpWriter, SeqNo};
+use crate::payload::dependency_descriptor;
 use crate::payload::picture_id::MAX_PREFIX;
 use crate::receive::history::Received;
 use crate::send::note::{Form, Note};
@@ -92,7 +93,10 @@ pub fn write(
     if view.layout().extension_form() == ExtensionForm::TwoByte {
         writer.use_two_byte();
     }
-    write_extensions(&mut writer, &view, outgoing, transmission, filler);
+    write_own_extensions(&mut writer, outgoing, transmission);
+    if !filler {
+        pass_extensions(&mut writer, &view, outgoing, note.frame_shift);
+    }
     if rtx {
         writer.payload(&original.to_be_bytes());
     }
@@ -166,23 +170,32 @@ fn write_payload(writer: &mut RtpWriter<'_>, note: &Note, received: &Received, v
     writer.payload(payload.get(patched..).unwrap_or_default());
 }
 
+/// What the publisher's packet has that the subscriber understands.
 #[inline]
-fn write_extensions(
-    writer: &mut RtpWriter<'_>,
-    view: &RtpView<'_>,
-    outgoing: &Outgoing,
-    transmission: Transmission,
-    filler: bool,
-) {
-    write_own_extensions(writer, outgoing, transmission);
-    if filler {
-        return;
-    }
+fn pass_extensions(writer: &mut RtpWriter<'_>, view: &RtpView<'_>, outgoing: &Outgoing, frame_shift: u16) {
     for (theirs, element) in view.extensions() {
-        if let Some(ours) = outgoing.passed(theirs) {
+        let Some(ours) = outgoing.passed(theirs) else { continue };
+        if frame_shift != 0 && outgoing.extensions.id(Extension::DependencyDescriptor) == Some(ours) {
+            write_descriptor(writer, ours, element, frame_shift);
+        } else {
             writer.extension(ours, element);
         }
     }
+}
+
+/// A dependency descriptor with another frame number.
+#[cold]
+fn write_descriptor(writer: &mut RtpWriter<'_>, id: u8, element: &[u8], frame_shift: u16) {
+    let mut changed = [0; u8::MAX as usize];
+    let (Some(number), Some(changed)) = (
+        dependency_descriptor::frame_number(element),
+        changed.get_mut(..element.len()),
+    ) else {
+        return writer.extension(id, element);
+    };
+    changed.copy_from_slice(element);
+    dependency_descriptor::set_frame_number(changed, number.wrapping_add(frame_shift));
+    writer.extension(id, changed);
 }
 
 /// What the publisher's packet has no part in.

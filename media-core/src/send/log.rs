@@ -30,6 +30,7 @@ struct Sent {
     /// When it was last sent again, in milliseconds since the log's first request.
     resent: u32,
     patch: Option<Patch>,
+    frame_shift: u16,
     encoding: u8,
     ends: bool,
     /// Which track it came with; see [`SentLog::track`].
@@ -47,6 +48,7 @@ impl Sent {
         timestamp: RtpTime(0),
         resent: 0,
         patch: None,
+        frame_shift: 0,
         encoding: 0,
         ends: false,
         turn: 0,
@@ -100,6 +102,7 @@ impl SentLog {
                 timestamp: note.timestamp,
                 resent: 0,
                 patch: note.patch,
+                frame_shift: note.frame_shift,
                 encoding: note.encoding | if note.form == Form::Filler { FILLER } else { 0 },
                 ends: note.ends,
                 turn,
@@ -136,6 +139,7 @@ impl SentLog {
             seq,
             timestamp: sent.timestamp,
             patch: sent.patch,
+            frame_shift: sent.frame_shift,
         };
         let sent = self.ring.get_mut(index)?;
         sent.resends += 1;
@@ -177,6 +181,7 @@ mod tests {
             seq: SeqNo(seq),
             timestamp: RtpTime(0),
             patch: None,
+            frame_shift: 0,
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Note {
     pub timestamp: RtpTime,
     /// The numbers written into the payload.
     pub patch: Option<Patch>,
+    /// What is added to the frame number of the dependency descriptor.
+    pub frame_shift: u16,
 }
 
 impl Note {
@@ -61,6 +63,7 @@ impl Note {
             seq,
             timestamp,
             patch,
+            frame_shift,
             ends,
             filler,
         } = rewrite;
@@ -76,6 +79,7 @@ impl Note {
             seq,
             timestamp,
             patch,
+            frame_shift,
         }
     }
 }

@@ -108,6 +108,7 @@ impl DependencyState {
         if let Some(frame) = self.read(element) {
             return Info {
                 ids: seen.ids,
+                frame_number: Some(frame.frame_number),
                 ..frame.info
             };
         }
@@ -119,6 +120,7 @@ impl DependencyState {
             start_of_frame: mandatory.start_of_frame,
             end_of_frame: mandatory.end_of_frame,
             keyframe: seen.keyframe && attaches && mandatory.start_of_frame,
+            frame_number: Some(mandatory.frame_number),
             ..seen
         }
     }
