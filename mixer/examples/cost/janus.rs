@@ -38,7 +38,7 @@ impl Bridge {
         post(&self.handle()?, json!({ "janus": "message", "body": body }))?;
         // The answer comes as an event of the session; others may come before it.
         for _ in 0..1000 {
-            let event: Value = serde_json::from_str(&request("GET", &self.session, &[], "")?.body)?;
+            let event = json_in(&request("GET", &self.session, &[], "")?.body)?;
             let data = &event["plugindata"]["data"];
             if let (Some(ip), Some(port)) = (data["rtp"]["ip"].as_str(), data["rtp"]["port"].as_u64()) {
                 let ip = if ip == "0.0.0.0" { "127.0.0.1" } else { ip };
@@ -68,9 +68,15 @@ impl Bridge {
 fn post(url: &Url, mut body: Value) -> Result<Value, Box<dyn Error>> {
     body["transaction"] = json!("cost");
     let headers = [("content-type", "application/json")];
-    let answer: Value = serde_json::from_str(&request("POST", url, &headers, &body.to_string())?.body)?;
+    let answer = json_in(&request("POST", url, &headers, &body.to_string())?.body)?;
     if answer["janus"] == "error" {
         return Err(answer.to_string().into());
     }
     Ok(answer)
+}
+
+/// The object in a response, which comes as a chunk with its length around it (RFC 9112 §7.1).
+fn json_in(body: &str) -> Result<Value, Box<dyn Error>> {
+    let (first, last) = body.find('{').zip(body.rfind('}')).ok_or("no answer")?;
+    Ok(serde_json::from_str(&body[first..=last])?)
 }
