@@ -351,6 +351,7 @@ fn record() {
 }
 
 /// A WAV file of 16 bits with a sine in each channel.
+#[expect(clippy::cast_possible_truncation, reason = "the amplitude is at most 1")]
 fn wav(rate: u32, channels: u16, hertz: f32, amplitude: f32, seconds: u32) -> Vec<u8> {
     let sample =
         |at: u32| (amplitude * (std::f32::consts::TAU * hertz / rate as f32 * at as f32).sin() * 32_767.0) as i16;
