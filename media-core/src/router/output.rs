@@ -9,7 +9,7 @@ use crate::router::Router;
 use crate::router::rtcp_in::INITIAL_RTT;
 use crate::rtcp;
 use crate::send::datagram::{self, Content, Transmission};
-use crate::send::note::{Form, Note};
+use crate::send::note::Note;
 use crate::send::redundancy::Redundancy;
 use crate::stats::DropReason;
 
@@ -48,7 +48,7 @@ impl Router {
         let outgoing = self.subscriptions.get_mut(note.subscription.0)?;
         let endpoint = self.endpoints.at_mut(key)?;
         let repeat = match &outgoing.repeats {
-            Some(repeats) if note.form == Form::Rtx => {
+            Some(repeats) if note.form.is_again() => {
                 let rtt = outgoing.report.rtt().unwrap_or(INITIAL_RTT);
                 Some(repeats.get(note.seq, (now, self.epoch), rtt)?)
             }
@@ -70,6 +70,11 @@ impl Router {
         {
             Some(((track, stream), received)) => {
                 let params = *outgoing.params(track.codec_of(received.packet.view().pt())?)?;
+                let own = params.rtx.is_none() || outgoing.stream.rtx.is_none();
+                if note.form.is_again() && own && repeat.is_none() && endpoint.transport.profile().is_some() {
+                    // It would be a second message under one nonce, see `on_nack`.
+                    return None;
+                }
                 let depth = if params.red.is_some() && !track.encrypted {
                     depth
                 } else {

@@ -16,6 +16,7 @@ mod loss;
 mod mute_and_pause;
 mod narrow_line;
 mod rough_weather;
+mod sent_again;
 mod shared_line;
 mod sound;
 mod stage;
