@@ -46,7 +46,7 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   const [folder] = await readdir(join(data, 'recordings'));
   const media = async () => (await readdir(join(data, 'recordings', folder))).filter((name) => /\.(webm|mp4|ogg)$/.test(name));
   // All see that it asks, and nothing is written meanwhile.
-  const state = (page) => page.run(() => me.room.remoteParticipants.get('recorder')?.attributes.recording);
+  const state = (page) => page.run(() => me.room.remoteParticipants.get('recorder')?.attributes['althing.recording']);
   await until('ben is asked', async () => (await state(pages.ben)) === 'asks');
   await sleep(2000);
   check((await media()).length === 0, `before anybody agreed there is ${await media()}`);

@@ -136,7 +136,7 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
 
     tracing::info!("stopping");
     drop(doors);
-    recorder.close().await;
+    recorder.close(FAREWELL).await;
     if let Some(mixing) = mixing {
         mixing.abort();
     }

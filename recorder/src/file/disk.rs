@@ -152,6 +152,10 @@ enum Job {
     Patch(u64, Patch),
     Finish(u64),
     Replace(PathBuf, Vec<u8>),
+    /// Nothing more comes, and it is not finished.
+    Close(u64),
+    /// Tell when all before this is done.
+    Barrier(Sender<()>),
     Stop,
 }
 
@@ -225,6 +229,14 @@ impl Disk {
         file
     }
 
+    /// Waits until everything that was given so far is written. Blocks as long as the disk needs.
+    pub fn wait(&self) {
+        let (done, written) = channel();
+        send(&self.jobs, &self.queued, Job::Barrier(done));
+        // The thread is gone when there was a panic over there; then there is nothing to wait for.
+        let _ = written.recv();
+    }
+
     /// Puts a small file in the place of another: whoever reads gets the old one or the new one.
     pub fn replace(&self, path: &Path, bytes: Vec<u8>) {
         send(&self.jobs, &self.queued, Job::Replace(path.to_owned(), bytes));
@@ -242,7 +254,7 @@ impl Drop for Disk {
     }
 }
 
-/// A file, seen from outside. Dropped without [`Self::finish`], it is left as after a crash.
+/// A file, seen from outside. Dropped without [`Self::finish`], it is closed after its last whole fragment.
 #[derive(Debug)]
 pub struct DiskFile {
     id: u64,
@@ -273,6 +285,13 @@ impl DiskFile {
 
     fn send(&self, job: Job) {
         send(&self.jobs, &self.queued, job);
+    }
+}
+
+impl Drop for DiskFile {
+    /// After [`Self::finish`] there is nothing left to close.
+    fn drop(&mut self) {
+        self.send(Job::Close(self.id));
     }
 }
 
@@ -367,6 +386,12 @@ impl Work {
                     });
                 }
             }
+            Job::Close(id) => {
+                if let Some(mut open) = self.files.remove(&id) {
+                    open.salvage();
+                }
+            }
+            Job::Barrier(done) => drop(done.send(())),
             Job::Stop => {}
         }
     }

@@ -165,6 +165,8 @@ impl Assembler {
             self.waits = true;
             self.after_loss = true;
             self.buffer = BytesMut::new();
+            // What a picture keeps of its own goes as well.
+            pictures.begin();
         }
     }
 
@@ -242,7 +244,7 @@ impl Assembler {
     /// Bytes of the picture that is being put together.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.buffer.capacity()
+        self.buffer.capacity() + self.pictures.as_ref().map_or(0, |pictures| pictures.held())
     }
 }
 

@@ -5,6 +5,7 @@
 use althing_media_core::Codec;
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::MAX_FRAME;
 use super::bits::Bits;
 use super::depacketize::{Depacketize, Picture, Torn};
 use crate::frame::VideoFormat;
@@ -63,6 +64,9 @@ impl Depacketize for Av1 {
                 None if !goes_on => self.obu(element, picture)?,
                 begun => {
                     let mut obu = begun.unwrap_or_default();
+                    if picture.len() + obu.len() + element.len() > MAX_FRAME {
+                        return Err(Torn);
+                    }
                     obu.extend_from_slice(element);
                     if goes_on {
                         self.open = Some(obu);
@@ -89,6 +93,11 @@ impl Depacketize for Av1 {
             _ => None,
         };
         Ok(Picture { keyframe })
+    }
+
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.open.as_ref().map_or(0, BytesMut::capacity)
     }
 }
 

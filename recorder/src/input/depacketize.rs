@@ -31,4 +31,10 @@ pub(super) trait Depacketize: fmt::Debug + Send {
 
     /// The last packet has come: finishes the bytes and reads the headers.
     fn finish(&mut self, picture: &mut BytesMut) -> Result<Picture, Torn>;
+
+    /// Bytes that it keeps beside the picture.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        0
+    }
 }

@@ -169,6 +169,8 @@ impl Folder {
     pub fn finish(mut self, now: Instant, missed: u64) -> io::Result<()> {
         self.recording.stop(now, missed);
         self.drain()?;
+        // The manifest says that the files are whole: then they are.
+        self.disk.wait();
         self.log.sync_data()?;
         let log = read(&self.path.join(LOG), None)?;
         write_manifest(&self.path, &log, &mut |_| None)
@@ -209,6 +211,13 @@ pub fn recover(path: &Path, key: Option<&str>) -> io::Result<State> {
         });
     };
     let log = read(&path.join(LOG), key)?;
+    if let Some(fault) = log.fault
+        && fault != Fault::Torn
+        && log.lines.is_empty()
+    {
+        // Of a log that says nothing (it may be another server's) no manifest is made, least of all over a good one.
+        return Ok(State::Damaged(fault));
+    }
     let deleted = log.lines.iter().any(|line| matches!(line.entry, Entry::Deleted { .. }));
     if log.fault == Some(Fault::Torn) {
         file.set_len(log.len as u64)?;

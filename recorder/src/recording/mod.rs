@@ -78,6 +78,8 @@ pub struct Recording {
     started: Option<Instant>,
     consent: Consent,
     walls: BTreeMap<PersonId, SenderWall>,
+    /// When they did so last.
+    agreed: HashMap<PersonId, Instant>,
     people: u32,
     tracks: BTreeMap<TrackNumber, Track>,
     numbers: u32,
@@ -102,6 +104,7 @@ impl Recording {
             started: None,
             consent: Consent::ask(now, by, (1..=people).map(PersonId)),
             walls: BTreeMap::new(),
+            agreed: HashMap::new(),
             people,
             tracks: BTreeMap::new(),
             numbers: 0,
@@ -162,6 +165,7 @@ impl Recording {
         self.log(now, &Entry::PersonLeft { person });
         self.consent.leave(person);
         self.walls.remove(&person);
+        self.agreed.remove(&person);
         self.settle(now);
     }
 
@@ -311,6 +315,8 @@ impl Recording {
         };
         let (ssrc, pt) = (packet.view().ssrc(), packet.view().pt());
         let Some(&number) = self.by_ssrc.get(&ssrc) else { return };
+        let owner = self.tracks.get(&number).map(|track| track.info.person);
+        let agreed = owner.and_then(|owner| self.agreed.get(&owner).copied());
         let Some((track, wall)) = self.track(number) else {
             return;
         };
@@ -318,6 +324,10 @@ impl Recording {
         let (Some(input), Some(params)) = (&mut track.input, codec) else {
             return;
         };
+        // What waited in a queue when somebody agreed was said before.
+        if agreed.is_none_or(|at| now < at) {
+            return;
+        }
         input.handle_packet(now, wall, params.codec, packet);
         self.pump(now, number);
     }
@@ -446,6 +456,9 @@ impl Recording {
     fn settle(&mut self, now: Instant) {
         while let Some(event) = self.consent.poll_event() {
             let began = event == consent::Event::Began;
+            if let consent::Event::Agreed { person, .. } = event {
+                self.agreed.insert(person, now);
+            }
             self.log(now, &Entry::Consent(event));
             if began {
                 self.started = Some(now);

@@ -42,7 +42,7 @@ pub use model::{CONNECT_TIMEOUT, JoinError, NewTrack, Room, RoomLimits};
 pub use outcome::{Effect, RoomEvent};
 pub use participant::{
     Admission, Audience, Connection, ConnectionId, ConnectionState, Departure, Encryption, Features, LayerSize,
-    MAX_FEATURES, Participant, ParticipantSid, Permissions, Profile, PublishError, Quality, Source, Track,
+    MAX_FEATURES, Participant, ParticipantSid, Permissions, Profile, PublishError, Quality, RESERVED, Source, Track,
     TrackDetails, TrackSid,
 };
 pub use settings::{BadSetting, MAX_METADATA, RoomSettings};

@@ -151,6 +151,9 @@ impl Room {
     ///
     /// A limit is reached.
     pub fn join(&mut self, now: Instant, profile: &Profile) -> Result<ConnectionId, JoinError> {
+        let mut profile = profile.clone();
+        profile.keep_to_oneself();
+        let profile = &profile;
         let id = ConnectionId(self.next());
         let connection = Connection {
             id,
@@ -232,7 +235,10 @@ impl Room {
 
     /// Changes who they are; others are told when something has changed.
     pub fn change_profile(&mut self, id: ConnectionId, change: impl FnOnce(&mut Profile)) {
-        self.change(id, |owner| change(&mut owner.profile));
+        self.change(id, |owner| {
+            change(&mut owner.profile);
+            owner.profile.keep_to_oneself();
+        });
     }
 
     /// Changes something of a connection that others can see.

@@ -324,7 +324,17 @@ impl fmt::Display for PublishError {
 
 impl Error for PublishError {}
 
+/// Attributes whose names begin so tell what parts of the server are: nobody else can have them.
+pub const RESERVED: &str = "althing.";
+
 impl Profile {
+    /// Takes away what this participant cannot have.
+    pub(super) fn keep_to_oneself(&mut self) {
+        if !self.permissions.service {
+            self.attributes.retain(|key, _| !key.starts_with(RESERVED));
+        }
+    }
+
     /// What a token says; `None` when it names nobody.
     #[must_use]
     pub fn of(claims: &Claims) -> Option<Self> {

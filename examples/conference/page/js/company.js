@@ -1,9 +1,10 @@
 // Who is in the room beside oneself: people, and parts of the server, which are no people.
 //
-// Parts of the server say what they are by an attribute: `mix` (one stream of sound of everybody), `recording`.
+// Parts of the server say what they are by an attribute that nobody else can have: `althing.mix` (one stream of
+// sound of everybody), `althing.recording`.
 
 /** Whether somebody is no part of the server. */
-export const isPerson = ({ attributes }) => !attributes?.mix && attributes?.recording === undefined;
+export const isPerson = ({ attributes }) => !Object.keys(attributes ?? {}).some((key) => key.startsWith('althing.'));
 
 /** The other people. */
 export const others = (room) => [...room.remoteParticipants.values()].filter(isPerson);

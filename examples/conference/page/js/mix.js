@@ -1,6 +1,6 @@
 // One stream of sound instead of one of each person, made by the server where it is set up to: for slow networks and old computers.
 //
-// The mix is a participant with the attribute `mix` = `all`, who is shown to nobody. Who sets its own attribute `listen` to `mix` is
+// The mix is a participant with the attribute `althing.mix`, who is shown to nobody. Who sets its own attribute `listen` to `mix` is
 // sent it, without their own voice.
 
 import { others, part } from './company.js';
@@ -35,13 +35,13 @@ export class Mix {
   /** The sound to receive: the mix as soon as it flows, until then everybody's. */
   get publications() {
     const sounds = (participants) => participants.flatMap((one) => [...one.trackPublications.values()].filter(({ kind }) => kind === 'audio'));
-    const mix = this.wanted ? sounds([part(this.room, 'mix')]) : [];
+    const mix = this.wanted ? sounds([part(this.room, 'althing.mix')]) : [];
     const flows = mix.some((publication) => publication.track);
     return new Set([...mix, ...(flows ? [] : sounds(others(this.room)))]);
   }
 
   get #offered() {
-    return Boolean(!this.key && part(this.room, 'mix') && this.room.localParticipant.permissions?.canUpdateMetadata);
+    return Boolean(!this.key && part(this.room, 'althing.mix') && this.room.localParticipant.permissions?.canUpdateMetadata);
   }
 
   #follow() {

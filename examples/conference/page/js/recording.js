@@ -1,6 +1,6 @@
 // A recording: who may begins and ends it, everybody says whether they agree, all see how it stands.
 //
-// While there is one, a participant with the attribute `recording` is in the room: `asks` or `running`.
+// While there is one, a participant with the attribute `althing.recording` is in the room: `asks` or `running`.
 
 import { part } from './company.js';
 import { at, say } from './dom.js';
@@ -8,7 +8,7 @@ import { claims } from './invitation.js';
 import { announce, notice } from './news.js';
 
 export class Recording {
-  /** What was said to which recording, by the recorder's name for its stay. */
+  /** What was said, by the recorder's and one's own name for the stay: who comes back is asked again. */
   #answers = new Map();
   #told;
 
@@ -31,14 +31,22 @@ export class Recording {
     this.#show();
   }
 
+  #stay(recorder) {
+    return `${recorder.sid} ${this.room.localParticipant.sid}`;
+  }
+
   get #recorder() {
-    return part(this.room, 'recording');
+    return part(this.room, 'althing.recording');
   }
 
   async #toggle() {
     const on = Boolean(this.#recorder);
+    // The recorder may be here before the answer is: who has asked is not asked.
     this.#asked = !on;
-    if (!(await this.#request('', on ? 'DELETE' : 'POST'))) this.#asked = false;
+    if (await this.#request('', on ? 'DELETE' : 'POST')) return;
+    this.#asked = false;
+    this.#answers.clear();
+    this.#show();
   }
 
   /** Whoever asks for a recording agrees with it. */
@@ -46,16 +54,16 @@ export class Recording {
 
   #show() {
     const recorder = this.#recorder;
-    const state = recorder?.attributes.recording;
+    const state = recorder?.attributes['althing.recording'];
     at('record').hidden = !this.may;
     at('record').setAttribute('aria-pressed', Boolean(recorder));
     say(at('record').querySelector('span'), recorder ? 'Stop' : 'Record');
     at('recording').hidden = !recorder;
     if (recorder && this.#asked) {
-      this.#answers.set(recorder.sid, true);
+      this.#answers.set(this.#stay(recorder), true);
       this.#asked = false;
     }
-    const answer = recorder && this.#answers.get(recorder.sid);
+    const answer = recorder && this.#answers.get(this.#stay(recorder));
     const words = !recorder ? '' : state === 'running' ? (answer ? 'Recording' : 'Recording, without you') : 'Asking for a recording';
     say(at('recording').querySelector('span'), words);
     if (words !== this.#told) {
@@ -67,14 +75,16 @@ export class Recording {
   }
 
   #ask() {
-    if (!at('consent').open) at('consent').showModal();
+    if (at('consent').open) return;
+    at('consent').returnValue = ''; // of another recording
+    at('consent').showModal();
   }
 
   async #answer(agrees) {
     const recorder = this.#recorder;
     if (!recorder || this.room.state === 'disconnected') return;
-    this.#answers.set(recorder.sid, agrees);
-    await this.#request('/answer', 'POST', { agrees });
+    // What the server has not heard was not said: then it is asked again.
+    if (await this.#request('/answer', 'POST', { agrees })) this.#answers.set(this.#stay(recorder), agrees);
     this.#show();
   }
 

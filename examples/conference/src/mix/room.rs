@@ -68,7 +68,7 @@ impl Mix {
         let profile = Profile {
             identity: settings.identity.clone(),
             name: "Everybody".to_owned(),
-            attributes: BTreeMap::from([("mix".to_owned(), "all".to_owned())]),
+            attributes: BTreeMap::from([("althing.mix".to_owned(), "all".to_owned())]),
             permissions: Permissions {
                 publish: true,
                 subscribe: true,

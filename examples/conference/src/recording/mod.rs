@@ -8,7 +8,7 @@
 //! | `DELETE /recordings/{room}` | as for the beginning | the end |
 //!
 //! A participant named by [`RecordingSettings::identity`] is in the room meanwhile, takes nobody's place, and tells all by its
-//! attribute `recording` whether it `asks` or is `running`. Not one byte of media reaches the disk before everybody who is
+//! attribute `althing.recording` whether it `asks` or is `running`. Not one byte of media reaches the disk before everybody who is
 //! there has answered, and never one of who has not agreed.
 //!
 //! | file | one idea |
@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -44,6 +45,8 @@ const LOOK_FOR_OLD: Duration = Duration::from_secs(3600);
 const SECRET: &str = "recorder.key";
 /// The folder of the recordings, in the data folder.
 const FOLDER: &str = "recordings";
+/// By which the participant who records tells all how it stands. Nobody but parts of the server can have it.
+const ATTRIBUTE: &str = "althing.recording";
 
 /// How meetings are recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -77,6 +80,7 @@ struct Shared {
     /// Made with the first recording.
     disk: Mutex<Option<Arc<Disk>>>,
     running: Mutex<HashMap<String, Running>>,
+    closed: AtomicBool,
 }
 
 /// The recording of one room.
@@ -112,6 +116,7 @@ impl Recorder {
             folder,
             disk: Mutex::new(None),
             running: Mutex::new(HashMap::new()),
+            closed: AtomicBool::new(false),
         }));
         recorder.recover()?;
         let shared = Arc::downgrade(&recorder.0);
@@ -125,13 +130,23 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// Ends all recordings, and waits until they are finished.
-    pub(crate) async fn close(&self) {
-        let running: Vec<Running> = self.running().drain().map(|(_, running)| running).collect();
-        for mut running in running {
-            let _ = running.wishes.send(Wish::Stop).await;
-            // Its sender is dropped when everything is written.
-            while running.status.changed().await.is_ok() {}
+    /// Ends all recordings, begins no more, and waits until they are finished, not longer than `patience`.
+    pub(crate) async fn close(&self, patience: Duration) {
+        self.0.closed.store(true, Ordering::Relaxed);
+        let mut running = Vec::new();
+        for one in self.running().values() {
+            // Who has so many wishes waiting is told by the end of the room.
+            let _ = one.wishes.try_send(Wish::Stop);
+            running.push(one.status.clone());
+        }
+        let all = async {
+            for mut status in running {
+                // Its sender is dropped when everything is written.
+                while status.changed().await.is_ok() {}
+            }
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!("the disk is slow: recordings are finished at the next start");
         }
     }
 

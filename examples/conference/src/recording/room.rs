@@ -1,19 +1,22 @@
 //! The recording of one room: who is there, what they send, what they answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::fs;
+use std::io::{self, Write as _};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use althing_media_core::LayerTarget;
 use althing_media_core::payload::MediaKind;
-use althing_media_net::LocalPeer;
 use althing_recorder::recording::{Person, Recording, RecordingConfig, folder::Folder};
 use althing_signalling::Insider;
-use althing_signalling::room::{Encryption, Participant, Permissions, Profile, Room, TrackSid};
+use althing_signalling::room::{Encryption, Participant, ParticipantSid, Permissions, Profile, Room, TrackSid};
 use axum::http::StatusCode;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::thread::{self, Order, Status};
-use super::{Recorder, Running, SECRET, Wish, unix_ms};
+use super::{ATTRIBUTE, Recorder, Running, SECRET, Wish, unix_ms};
 
 /// Packets that may wait for the recorder's thread: a second of a hundred pictures.
 const CAPACITY: usize = 30_000;
@@ -26,134 +29,154 @@ pub(super) async fn begin(
     room: &str,
     asked_by: Option<String>,
 ) -> Result<Status, (StatusCode, String)> {
-    let unavailable = |problem: &dyn std::fmt::Display| (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n"));
     if !recorder.0.signalling.rooms().iter().any(|known| known == room) {
         return Err((StatusCode::NOT_FOUND, "There is nobody in the room.".to_owned()));
     }
     let (wishes, inbox) = mpsc::channel(MAX_WISHES);
     let (tell, status) = watch::channel(Status::default());
-    {
-        let mut running = recorder.running();
-        if running.contains_key(room) {
+    let place = Place::take(
+        recorder,
+        room,
+        Running {
+            wishes,
+            status: status.clone(),
+        },
+    )?;
+    let (reply, answer) = oneshot::channel();
+    let (recorder, room) = (recorder.clone(), room.to_owned());
+    // On its own: it goes on, or cleans up, when who has asked hangs up.
+    tokio::spawn(async move {
+        let _place = place;
+        match Task::open(&recorder, &room, asked_by, tell).await {
+            Ok(task) => {
+                let _ = reply.send(Ok(status.borrow().clone()));
+                task.run(inbox, status).await;
+            }
+            Err(problem) => {
+                tracing::warn!(room, %problem, "a recording cannot begin");
+                let _ = reply.send(Err((StatusCode::SERVICE_UNAVAILABLE, problem.to_string())));
+            }
+        }
+    });
+    let over = |_| {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The recording is over already.".to_owned(),
+        )
+    };
+    answer.await.map_err(over)?
+}
+
+/// The place of a room's recording among all: nobody begins a second one.
+struct Place(Recorder, String);
+
+impl Place {
+    fn take(recorder: &Recorder, room: &str, running: Running) -> Result<Self, (StatusCode, String)> {
+        let mut all = recorder.running();
+        if recorder.0.closed.load(Ordering::Relaxed) {
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "The server stops.".to_owned()));
+        }
+        if all.contains_key(room) {
             return Err((StatusCode::CONFLICT, "The room is recorded already.".to_owned()));
         }
-        // Its place is taken, so that nobody begins a second one meanwhile.
-        running.insert(
-            room.to_owned(),
-            Running {
-                wishes,
-                status: status.clone(),
-            },
-        );
+        all.insert(room.to_owned(), running);
+        Ok(Self(recorder.clone(), room.to_owned()))
     }
-    let opened = open(recorder, room, asked_by, tell).await;
-    let (insider, orders) = match opened {
-        Ok(opened) => opened,
-        Err(problem) => {
-            recorder.running().remove(room);
-            return Err(unavailable(&problem));
-        }
-    };
-    let task = Task {
-        insider,
-        orders,
-        people: BTreeSet::new(),
-        tracks: BTreeMap::new(),
-        speakers: Vec::new(),
-    };
-    let (recorder, name) = (recorder.clone(), room.to_owned());
-    let told = status.clone();
-    tokio::spawn(async move {
-        task.run(inbox, told).await;
-        recorder.running().remove(&name);
-    });
-    Ok(status.borrow().clone())
 }
 
-async fn open(
-    recorder: &Recorder,
-    room: &str,
-    asked_by: Option<String>,
-    tell: watch::Sender<Status>,
-) -> Result<(Insider, std::sync::mpsc::Sender<Order>), Box<dyn std::error::Error + Send + Sync>> {
-    let shared = &recorder.0;
-    let began = unix_ms();
-    let name: String = room
-        .chars()
-        .map(|one| if one.is_ascii_alphanumeric() { one } else { '-' })
-        .take(40)
-        .collect();
-    let name = format!("{began}-{name}");
-    fs::create_dir_all(&shared.folder)?;
-    keep_secret(recorder)?;
-    let profile = Profile {
-        identity: shared.settings.identity.clone(),
-        name: "Recording".to_owned(),
-        attributes: BTreeMap::from([("recording".to_owned(), "asks".to_owned())]),
-        permissions: Permissions {
-            subscribe: true,
-            service: true,
-            ..Permissions::default()
-        },
-        ..Profile::default()
-    };
-    let (insider, peer): (Insider, LocalPeer) = shared.signalling.insider(room, &profile, CAPACITY).await?;
-    let mut config = RecordingConfig::new(&name, began, recorder.signer()?);
-    config.room = room.to_owned();
-    config.keep_days = shared.settings.keep_days;
-    let people = insider
-        .look(|room| present(room, &shared.settings.identity))
-        .unwrap_or_default();
-    config.by = asked_by.and_then(|by| people.iter().position(|one| one.identity == by));
-    config.people.clone_from(&people);
-    let recording = Recording::new(std::time::Instant::now(), config);
-    let folder = Folder::create(&shared.folder.join(&name), &recorder.disk()?, recording)?;
-    let orders = thread::start(folder, peer, people, tell)?;
-    Ok((insider, orders))
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.running().remove(&self.1);
+    }
 }
 
-/// The secret that signs is written down with the first recording.
-fn keep_secret(recorder: &Recorder) -> std::io::Result<()> {
+/// The secret that signs is written down with the first recording: whole, or not at all.
+fn keep_secret(recorder: &Recorder) -> io::Result<()> {
     let path = recorder.0.folder.with_file_name(SECRET);
     if path.exists() {
         return Ok(());
     }
+    let beside = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    std::io::Write::write_all(&mut options.open(path)?, &recorder.0.secret)
+    let mut file = options.open(&beside)?;
+    file.write_all(&recorder.0.secret)?;
+    file.sync_all()?;
+    fs::rename(&beside, &path)
 }
 
-/// The people of a room, without parts of the server.
-fn present(room: &Room, me: &str) -> Vec<Person> {
-    let people = room.participants().iter().filter(|one| is_person(one, me));
-    people
-        .map(|one| Person::new(&one.profile.identity, &one.profile.name))
-        .collect()
+/// The people of a room, without parts of the server: each for this stay.
+fn present(room: &Room) -> Vec<(ParticipantSid, Person)> {
+    let people = room.participants().iter().filter(|one| is_person(one));
+    let person = |one: &Participant| Person::new(&one.profile.identity, &one.profile.name);
+    people.map(|one| (one.sid.clone(), person(one))).collect()
 }
 
-fn is_person(one: &Participant, me: &str) -> bool {
-    !one.profile.permissions.service && !one.profile.permissions.hidden && one.profile.identity != me
+fn is_person(one: &Participant) -> bool {
+    !one.profile.permissions.service && !one.profile.permissions.hidden
 }
 
 struct Task {
     insider: Insider,
     orders: std::sync::mpsc::Sender<Order>,
-    people: BTreeSet<String>,
+    people: BTreeSet<ParticipantSid>,
     tracks: BTreeMap<TrackSid, bool>,
-    speakers: Vec<String>,
+    speakers: Vec<ParticipantSid>,
 }
 
 /// What the room is like now.
 struct Seen {
-    people: Vec<Person>,
+    people: Vec<(ParticipantSid, Person)>,
     /// Whose, which kind, from where, muted.
-    tracks: BTreeMap<TrackSid, (String, MediaKind, &'static str, bool)>,
-    speakers: Vec<String>,
+    tracks: BTreeMap<TrackSid, (ParticipantSid, MediaKind, &'static str, bool)>,
+    speakers: Vec<ParticipantSid>,
 }
 
 impl Task {
+    async fn open(
+        recorder: &Recorder,
+        room: &str,
+        asked_by: Option<String>,
+        tell: watch::Sender<Status>,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let shared = &recorder.0;
+        let began = unix_ms();
+        let plain = |one: char| if one.is_ascii_alphanumeric() { one } else { '-' };
+        let name = format!("{began}-{}", room.chars().map(plain).take(40).collect::<String>());
+        fs::create_dir_all(&shared.folder)?;
+        keep_secret(recorder)?;
+        let profile = Profile {
+            identity: shared.settings.identity.clone(),
+            name: "Recording".to_owned(),
+            attributes: BTreeMap::from([(ATTRIBUTE.to_owned(), "asks".to_owned())]),
+            permissions: Permissions {
+                subscribe: true,
+                service: true,
+                ..Permissions::default()
+            },
+            ..Profile::default()
+        };
+        let (insider, peer) = shared.signalling.insider(room, &profile, CAPACITY).await?;
+        let people = insider.look(present).unwrap_or_default();
+        let mut config = RecordingConfig::new(&name, began, recorder.signer()?);
+        config.room = room.to_owned();
+        config.keep_days = shared.settings.keep_days;
+        config.by = asked_by.and_then(|by| people.iter().position(|(_, one)| one.identity == by));
+        config.people = people.iter().map(|(_, one)| one.clone()).collect();
+        let recording = Recording::new(Instant::now(), config);
+        let folder = Folder::create(&shared.folder.join(&name), &recorder.disk()?, recording)?;
+        Ok(Self {
+            insider,
+            // They are known to the machine: who has gone meanwhile has to be told to it.
+            people: people.iter().map(|(sid, _)| sid.clone()).collect(),
+            orders: thread::start(folder, peer, people, tell)?,
+            tracks: BTreeMap::new(),
+            speakers: Vec::new(),
+        })
+    }
+
     async fn run(mut self, mut wishes: mpsc::Receiver<Wish>, mut status: watch::Receiver<Status>) {
         let mut told = String::new();
         while let Some(seen) = self.insider.look(Seen::of) {
@@ -163,14 +186,14 @@ impl Task {
                 break;
             }
             if state != told {
-                self.insider.set_attribute("recording", &state);
+                self.insider.set_attribute(ATTRIBUTE, &state);
                 told = state;
             }
             tokio::select! {
                 there = self.insider.changed() => if !there { break },
                 changed = status.changed() => if changed.is_err() { break },
                 wish = wishes.recv() => match wish {
-                    Some(Wish::Answer(identity, agrees)) => self.order(Order::Answer(identity, agrees)),
+                    Some(Wish::Answer(identity, agrees)) => self.answer(&identity, agrees),
                     Some(Wish::Stop) | None => break,
                 },
             }
@@ -193,13 +216,13 @@ impl Task {
             self.insider.unfollow(&sid);
             self.order(Order::TrackGone(sid));
         }
-        let here: BTreeSet<String> = seen.people.iter().map(|one| one.identity.clone()).collect();
-        for identity in self.people.difference(&here) {
-            self.order(Order::Left(identity.clone()));
+        let here: BTreeSet<ParticipantSid> = seen.people.iter().map(|(sid, _)| sid.clone()).collect();
+        for sid in self.people.difference(&here) {
+            self.order(Order::Left(sid.clone()));
         }
-        for person in seen.people {
-            if !self.people.contains(&person.identity) {
-                self.order(Order::Joined(person));
+        for (sid, person) in seen.people {
+            if !self.people.contains(&sid) {
+                self.order(Order::Joined(sid, person));
             }
         }
         self.people = here;
@@ -227,6 +250,14 @@ impl Task {
         }
     }
 
+    /// Whoever has this identity now says something.
+    fn answer(&self, identity: &str, agrees: bool) {
+        let present = self.insider.look(present).unwrap_or_default();
+        if let Some((sid, _)) = present.into_iter().find(|(_, one)| one.identity == identity) {
+            self.order(Order::Answer(sid, agrees));
+        }
+    }
+
     /// A thread that has ended is found out by its status.
     fn order(&self, order: Order) {
         let _ = self.orders.send(order);
@@ -235,7 +266,7 @@ impl Task {
 
 impl Seen {
     fn of(room: &Room) -> Self {
-        let people = || room.participants().iter().filter(|one| is_person(one, ""));
+        let people = || room.participants().iter().filter(|one| is_person(one));
         let mut tracks = BTreeMap::new();
         for one in people() {
             // What is encrypted for its receivers nobody could play.
@@ -243,21 +274,16 @@ impl Seen {
                 .tracks()
                 .filter(|track| track.details.encryption == Encryption::None)
             {
-                let about = (
-                    one.profile.identity.clone(),
-                    track.kind,
-                    track.source.as_str(),
-                    track.muted,
-                );
+                let about = (one.sid.clone(), track.kind, track.source.as_str(), track.muted);
                 tracks.insert(track.sid.clone(), about);
             }
         }
         let mut speakers: Vec<&Participant> = people().filter(|one| one.speaking > 0).collect();
         speakers.sort_by_key(|one| std::cmp::Reverse(one.speaking));
         Self {
-            people: present(room, ""),
+            people: present(room),
             tracks,
-            speakers: speakers.into_iter().map(|one| one.profile.identity.clone()).collect(),
+            speakers: speakers.into_iter().map(|one| one.sid.clone()).collect(),
         }
     }
 }

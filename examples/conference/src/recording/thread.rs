@@ -12,7 +12,7 @@ use althing_recorder::consent::State;
 use althing_recorder::recording::folder::{Drained, Folder};
 use althing_recorder::recording::{Person, PersonId, TrackInfo, TrackNumber};
 use althing_signalling::Followed;
-use althing_signalling::room::TrackSid;
+use althing_signalling::room::{ParticipantSid, TrackSid};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -21,19 +21,19 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What the thread is told.
 pub(super) enum Order {
-    Joined(Person),
-    Left(String),
-    Answer(String, bool),
+    Joined(ParticipantSid, Person),
+    Left(ParticipantSid),
+    Answer(ParticipantSid, bool),
     Track {
         sid: TrackSid,
-        owner: String,
+        owner: ParticipantSid,
         kind: MediaKind,
         source: &'static str,
         followed: Followed,
     },
     TrackGone(TrackSid),
     Muted(TrackSid, bool),
-    Speakers(Vec<String>),
+    Speakers(Vec<ParticipantSid>),
     Stop,
 }
 
@@ -50,14 +50,13 @@ pub(super) struct Status {
 pub(super) fn start(
     folder: Folder,
     peer: LocalPeer,
-    people: Vec<Person>,
+    people: Vec<(ParticipantSid, Person)>,
     tell: watch::Sender<Status>,
 ) -> io::Result<Sender<Order>> {
     let (sender, orders) = mpsc::channel();
-    let people = (1..)
-        .map(PersonId)
-        .zip(people)
-        .map(|(id, person)| (person.identity, id))
+    let numbered = (1..).map(PersonId).zip(people);
+    let people = numbered
+        .map(|(id, (sid, person))| (sid, (id, person.identity)))
         .collect();
     let mut tape = Tape {
         folder,
@@ -76,7 +75,8 @@ pub(super) fn start(
 
 struct Tape {
     folder: Folder,
-    people: BTreeMap<String, PersonId>,
+    /// Each for one stay: who comes back is asked again.
+    people: BTreeMap<ParticipantSid, (PersonId, String)>,
     tracks: BTreeMap<TrackSid, TrackNumber>,
     tell: watch::Sender<Status>,
 }
@@ -129,20 +129,18 @@ impl Tape {
     fn take(&mut self, now: Instant, order: Order) {
         let recording = self.folder.recording();
         match order {
-            Order::Joined(person) => {
-                if !self.people.contains_key(&person.identity)
-                    && let Some(id) = recording.handle_join(now, &person)
-                {
-                    self.people.insert(person.identity, id);
+            Order::Joined(sid, person) => {
+                if let Some(id) = recording.handle_join(now, &person) {
+                    self.people.insert(sid, (id, person.identity));
                 }
             }
-            Order::Left(identity) => {
-                if let Some(id) = self.people.remove(&identity) {
+            Order::Left(sid) => {
+                if let Some((id, _)) = self.people.remove(&sid) {
                     recording.handle_leave(now, id);
                 }
             }
-            Order::Answer(identity, agrees) => {
-                if let Some(id) = self.people.get(&identity) {
+            Order::Answer(sid, agrees) => {
+                if let Some((id, _)) = self.people.get(&sid) {
                     recording.handle_answer(now, *id, agrees);
                 }
             }
@@ -153,7 +151,9 @@ impl Tape {
                 source,
                 followed,
             } => {
-                let Some(person) = self.people.get(&owner) else { return };
+                let Some((person, _)) = self.people.get(&owner) else {
+                    return;
+                };
                 let info = TrackInfo {
                     person: *person,
                     kind,
@@ -176,12 +176,9 @@ impl Tape {
                     recording.handle_track_muted(now, *number, muted);
                 }
             }
-            Order::Speakers(identities) => {
-                let people: Vec<PersonId> = identities
-                    .iter()
-                    .filter_map(|one| self.people.get(one))
-                    .copied()
-                    .collect();
+            Order::Speakers(sids) => {
+                let people = sids.iter().filter_map(|sid| self.people.get(sid));
+                let people: Vec<PersonId> = people.map(|(id, _)| *id).collect();
                 recording.handle_speakers(now, &people);
             }
             Order::Stop => {}
@@ -196,10 +193,9 @@ impl Tape {
             State::Running => "running",
             State::Over => "over",
         };
-        let people = self
-            .people
-            .iter()
-            .map(|(identity, id)| (identity.clone(), recording.records(*id)))
+        let people = self.people.values();
+        let people = people
+            .map(|(id, identity)| (identity.clone(), recording.records(*id)))
             .collect();
         let status = Status {
             state: state.to_owned(),
