@@ -6,7 +6,7 @@
 const scenarios = [];
 
 /** So many failed scenarios get a second run; more than that is no accident of a busy machine. */
-const SECOND_RUNS = 4;
+const SECOND_RUNS = 8;
 
 /**
  * Registers a scenario: `body(t)` throws when something is wrong. `seconds` bounds it. Those that are `beside` are not judged by the clock:

@@ -12,7 +12,7 @@ import { startServer, token } from '../lib/server.mjs';
 import { demand } from './picture.mjs';
 
 for (const codec of ['vp8', 'h264']) {
-  scenario(`others: aiortc publishes ${codec}`, { seconds: 90, beside: true }, async (t) => {
+  scenario(`others: aiortc publishes ${codec}`, { seconds: 90 }, async (t) => {
     const server = await startServer(t);
     const publishing = python(t, 'publish.py', [`${server.base}/whip/hall`, token({ room: 'hall', identity: 'snake' }), 18, codec], 60);
     publishing.catch(() => {});
@@ -32,7 +32,7 @@ for (const codec of ['vp8', 'h264']) {
   });
 }
 
-scenario('others: aiortc watches', { seconds: 90, beside: true }, async (t) => {
+scenario('others: aiortc watches', { seconds: 90 }, async (t) => {
   const server = await startServer(t);
   await publish(t, await openChromium(t), server, 'hall');
   const seen = await python(t, 'watch.py', [`${server.base}/whep/hall`, token({ room: 'hall', identity: 'snake' }), 10], 60);
@@ -44,7 +44,7 @@ scenario('others: aiortc watches', { seconds: 90, beside: true }, async (t) => {
   check(seen.status === 200, `DELETE was answered with ${seen.status}`);
 });
 
-scenario('others: ffmpeg plays a file into the plain RTP door', { seconds: 120, beside: true }, async (t) => {
+scenario('others: ffmpeg plays a file into the plain RTP door', { seconds: 120 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'althing-rtp-'));
   t.defer(() => rm(folder, { recursive: true, force: true }));
   const film = join(folder, 'film.webm');
