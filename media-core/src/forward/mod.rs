@@ -353,7 +353,7 @@ impl Forwarder {
     /// Decides about one packet of the current epoch; `None` when it is not to be sent.
     #[inline]
     pub fn forward(&mut self, now: Instant, meta: &Meta) -> Option<Rewrite> {
-        let epoch = self.epoch.as_mut()?;
+        let mut epoch = self.epoch.as_mut()?;
         let (temporal, spatial) = match self.kind {
             MediaKind::Audio => (
                 true,
@@ -362,10 +362,16 @@ impl Forwarder {
                     ends: false,
                 },
             ),
-            MediaKind::Video => (
-                epoch.temporal.passes(meta.timestamp, meta.info),
-                epoch.spatial.passes(meta.timestamp, meta.info),
-            ),
+            MediaKind::Video => {
+                let was_too_high = epoch.spatial.is_too_high();
+                let spatial = epoch.spatial.passes(meta.timestamp, meta.info);
+                if was_too_high && !epoch.spatial.is_too_high() {
+                    // The smaller picture has begun: it has all its motion again.
+                    self.aim();
+                    epoch = self.epoch.as_mut()?;
+                }
+                (epoch.temporal.passes(meta.timestamp, meta.info), spatial)
+            }
         };
         let keep = !meta.empty && temporal && spatial.kept;
         let (seq, filler) = match epoch.numbers.map(meta.seq.0, keep) {

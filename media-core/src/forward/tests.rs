@@ -281,3 +281,40 @@ fn frame_numbers_of_descriptors_go_on_across_a_switch() {
         "references are relative"
     );
 }
+
+#[test]
+fn a_smaller_picture_that_has_begun_has_all_its_motion_again() {
+    let mut subscriber = Subscriber::new(LayerTarget::BEST, &[0]);
+    let (now, forwarder) = (subscriber.now, &mut subscriber.forwarder);
+    // k-SVC: between keyframes no layer needs a lower one.
+    let picture = |forwarder: &mut Forwarder, number: u32, temporal, keyframe| -> Vec<u8> {
+        let layers = (0..3_u8).filter(|spatial| {
+            let info = Info {
+                spatial: *spatial,
+                temporal,
+                keyframe: keyframe && *spatial == 0,
+                spatial_switch_up: keyframe,
+                not_for_upper: !keyframe || *spatial == 2,
+                start_of_frame: true,
+                end_of_frame: true,
+                ..Info::default()
+            };
+            let meta = meta(0, u64::from(number * 3) + u64::from(*spatial), number * 3000, info);
+            if forwarder.interest(&meta) == Interest::Starts {
+                forwarder.start(now, &meta, 90_000, None);
+            }
+            forwarder.forward(now, &meta).is_some()
+        });
+        layers.collect()
+    };
+    assert_eq!(picture(forwarder, 1, 0, true), [0, 1, 2]);
+    assert_eq!(picture(forwarder, 2, 1, false), [2]);
+    forwarder.set_granted(Some(LayerTarget {
+        spatial: 1,
+        ..LayerTarget::BEST
+    }));
+    assert_eq!(picture(forwarder, 3, 1, false), [], "slower at once");
+    assert_eq!(picture(forwarder, 4, 0, false), [2]);
+    assert_eq!(picture(forwarder, 5, 0, true), [0, 1], "smaller with the keyframe");
+    assert_eq!(picture(forwarder, 6, 1, false), [1]);
+}
