@@ -98,7 +98,7 @@ impl Router {
         };
         let plain = buf.get(..written.len)?;
         match (&mut outgoing.repeats, repeat) {
-            (_, Some(repeat)) if !repeat.is_of(plain) => return None,
+            (Some(repeats), Some(repeat)) if !repeats.is_same(&repeat, plain) => return None,
             (Some(repeats), None) => repeats.insert(note.seq, plain, transmission, along),
             _ => {}
         }

@@ -2,12 +2,11 @@
 //!
 //! With SRTP a number must never protect two different packets (RFC 3711 §9.1, RFC 7714 §8.4). So the packet is written
 //! again as it was, to the last bit: here is kept what went into it besides the received packet, and a digest that proves
-//! that nothing has changed. What differs is not sent.
+//! that nothing has changed. What differs is not sent. The digest has a random key (SipHash), so that no publisher can make
+//! two packets that look the same.
 
-use std::hash::Hasher;
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
-
-use rustc_hash::FxHasher;
 
 use crate::packet::SeqNo;
 use crate::payload::MediaKind;
@@ -32,6 +31,7 @@ pub struct Repeat {
 #[derive(Debug, Default)]
 pub struct Repeats {
     ring: Vec<Option<Repeat>>,
+    key: RandomState,
 }
 
 impl Repeats {
@@ -46,7 +46,7 @@ impl Repeats {
         if self.ring.is_empty() {
             self.ring.resize(log::AUDIO, None);
         }
-        let digest = digest(packet);
+        let digest = self.key.hash_one(packet);
         if let Some(slot) = self.ring.get_mut(index(seq)) {
             *slot = Some(Repeat {
                 seq,
@@ -65,20 +65,12 @@ impl Repeats {
         let age = now.saturating_duration_since(epoch + repeat.transmission.at);
         (age + rtt / 2 <= USEFUL).then_some(repeat)
     }
-}
 
-impl Repeat {
-    /// Whether `packet` is the same as it was.
+    /// Whether `packet` is the same as it was when it was written as `repeat`.
     #[must_use]
-    pub fn is_of(&self, packet: &[u8]) -> bool {
-        self.digest == digest(packet)
+    pub fn is_same(&self, repeat: &Repeat, packet: &[u8]) -> bool {
+        repeat.digest == self.key.hash_one(packet)
     }
-}
-
-fn digest(packet: &[u8]) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(packet);
-    hasher.finish()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "an index below the capacity")]
@@ -104,7 +96,12 @@ mod tests {
         let get = |seq, at, rtt| repeats.get(SeqNo(seq), (epoch + at, epoch), rtt);
         let repeat = get(0x1_0000, ms(1100), ms(100)).expect("in time");
         assert_eq!((repeat.depth, repeat.transmission.transport_seq), (1, 9));
-        assert!(repeat.is_of(b"packet") && !repeat.is_of(b"Packet"));
+        assert!(repeats.is_same(&repeat, b"packet") && !repeats.is_same(&repeat, b"Packet"));
+        // The key is another one for each stream: what was found to collide for one does not for the next.
+        let mut other = Repeats::for_stream(MediaKind::Audio, true).expect("sound");
+        other.insert(SeqNo(0x1_0000), b"packet", sent(ms(1000)), 1);
+        let theirs = other.get(SeqNo(0x1_0000), (epoch + ms(1100), epoch), ms(100));
+        assert!(theirs.is_some_and(|theirs| theirs.digest != repeat.digest));
         assert!(get(0x1_0000, ms(1350), ms(100)).is_some());
         assert!(get(0x1_0000, ms(1351), ms(100)).is_none(), "too late");
         assert!(get(0x1_0000 + 64, ms(1100), ms(100)).is_none(), "another one");
