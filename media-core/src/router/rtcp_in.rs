@@ -76,11 +76,11 @@ impl Router {
         if let Some(outgoing) = self.outgoing_of(key, block.ssrc)
             && outgoing.stream.ssrc == block.ssrc
         {
-            outgoing.report.on_report(now, block);
+            let packets = outgoing.report.on_report(now, block);
             if outgoing.kind == MediaKind::Audio
                 && let Some(endpoint) = self.endpoints.at_mut(key)
             {
-                endpoint.redundancy.on_report(now, block.fraction_lost);
+                endpoint.redundancy.on_report(now, packets, block.fraction_lost);
             }
         }
     }

@@ -25,8 +25,6 @@ const RELIEF: f32 = 0.5;
 const CALM: Duration = Duration::from_secs(10);
 /// Losses are averaged over about so many packets.
 const PACKETS: f32 = 150.0;
-/// Packets of sound in a second, as a rule.
-const PER_SECOND: f32 = 50.0;
 /// What redundancy may fill of a line, together with the sound itself.
 const SHARE: f64 = 0.75;
 /// Longest payload with redundancy, in bytes: such a packet must fit every path.
@@ -42,8 +40,6 @@ pub struct Demand {
     calm: Option<Instant>,
     /// The receiver tells of each packet; its reports and requests then say nothing new.
     precise: bool,
-    /// When it reported last.
-    reported: Option<Instant>,
     /// What fits the line.
     limit: Option<usize>,
 }
@@ -65,12 +61,12 @@ impl Demand {
         self.sample(now, arrived + lost, lost);
     }
 
-    /// The receiver has told the share of lost packets of sound since its last report, in 1/256: without those that were
-    /// sent again in time.
-    pub fn on_report(&mut self, now: Instant, fraction_lost: u8) {
-        let last = self.reported.replace(now).unwrap_or(now);
+    /// The receiver has told the share of lost packets of one stream of sound since its last report on it, in 1/256: without
+    /// those that were sent again in time. So many `packets` were sent since.
+    pub fn on_report(&mut self, now: Instant, packets: u64, fraction_lost: u8) {
         if !self.precise {
-            let packets = now.saturating_duration_since(last).as_secs_f32() * PER_SECOND;
+            #[expect(clippy::cast_precision_loss, reason = "a report tells of some hundreds")]
+            let packets = packets as f32;
             self.sample(now, packets, f32::from(fraction_lost) / 256.0 * packets);
         }
     }
@@ -210,7 +206,9 @@ mod tests {
         let mut demand = Demand::default();
         let start = Instant::now();
         for second in 0..10 {
-            demand.on_report(start + Duration::from_secs(second), 26);
+            let at = start + Duration::from_secs(second);
+            demand.on_report(at, 50, 26);
+            demand.on_report(at, 0, 0);
         }
         assert_eq!(demand.depth(), 2);
         let mut demand = Demand::default();
@@ -218,7 +216,7 @@ mod tests {
             let at = start + Duration::from_millis(100) * tick;
             demand.on_request(at);
             if tick % 10 == 0 {
-                demand.on_report(at, 0);
+                demand.on_report(at, 50, 0);
             }
         }
         assert_eq!(
@@ -228,8 +226,20 @@ mod tests {
         );
         let mut demand = Demand::default();
         demand.on_arrivals(start, 5, 0);
-        (0..10).for_each(|second| demand.on_report(start + Duration::from_secs(second), 26));
+        (0..10).for_each(|second| demand.on_report(start + Duration::from_secs(second), 50, 26));
         assert_eq!(demand.depth(), 0, "the arrivals say that there is none");
+    }
+
+    #[test]
+    fn each_stream_of_a_report_counts() {
+        let mut demand = Demand::default();
+        let start = Instant::now();
+        for second in 0..10 {
+            let at = start + Duration::from_secs(second);
+            demand.on_report(at, 50, 0);
+            demand.on_report(at, 50, 52);
+        }
+        assert_eq!(demand.depth(), 2, "10 % of both together");
     }
 
     #[test]

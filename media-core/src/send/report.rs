@@ -20,6 +20,8 @@ const REMEMBERED: usize = 4;
 pub struct SendReport {
     packets: u64,
     octets: u64,
+    /// Packets sent when the last report came.
+    reported: u64,
     sent: [Option<(u32, Instant)>; REMEMBERED],
     next: usize,
     rtt: Option<Duration>,
@@ -77,8 +79,9 @@ impl SendReport {
         }
     }
 
-    /// Takes the receiver's report about this stream.
-    pub fn on_report(&mut self, now: Instant, block: &ReportBlock) {
+    /// Takes the receiver's report about this stream; how many packets were sent since the one before.
+    pub fn on_report(&mut self, now: Instant, block: &ReportBlock) -> u64 {
+        let packets = self.packets - std::mem::replace(&mut self.reported, self.packets);
         self.acknowledged = true;
         self.fraction_lost = block.fraction_lost;
         let Some((_, at)) = self
@@ -87,11 +90,12 @@ impl SendReport {
             .flatten()
             .find(|(middle, _)| *middle == block.last_sr && *middle != 0)
         else {
-            return;
+            return packets;
         };
         let held = Duration::from_nanos((u64::from(block.delay_since_sr) * 1_000_000_000) >> 16);
         let sample = now.saturating_duration_since(*at).saturating_sub(held);
         self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
+        packets
     }
 }
 
@@ -139,7 +143,10 @@ mod tests {
             last_sr: info.ntp.middle(),
             delay_since_sr: 65_536 / 10,
         };
-        report.on_report(later + Duration::from_millis(180), &block);
+        (0..3).for_each(|_| report.on_sent(80));
+        assert_eq!(report.on_report(later + Duration::from_millis(180), &block), 3);
+        report.on_sent(80);
+        assert_eq!(report.on_report(later + Duration::from_millis(180), &block), 1);
         let rtt = report.rtt().expect("measured").as_millis();
         assert!((79..=81).contains(&rtt), "{rtt} ms");
         assert_eq!((report.fraction_lost(), report.is_acknowledged()), (12, true));
