@@ -36,6 +36,8 @@ pub const MAX_SUBSCRIPTIONS: usize = 1024;
 pub(crate) struct Shared {
     /// When it is divided anew; `None`: as soon as may be, for something has changed.
     pub(crate) due: Option<Instant>,
+    /// When it was divided, or tried to be, last.
+    pub(crate) last: Option<Instant>,
     /// What all that may be sent takes together.
     pub(crate) granted: Bitrate,
     /// Since when the line has been thought to carry less than that.

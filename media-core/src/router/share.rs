@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::config::{EndpointId, LayerTarget, SubscriptionId};
 use crate::endpoint::Shared;
 use crate::estimate::share::{self, Claim, TO_SPARE};
@@ -14,9 +16,12 @@ use crate::router::Router;
 use crate::router::tables::Table;
 use crate::rtcp::Bitrate;
 use crate::send::Outgoing;
+use crate::transport::Transport;
 
 /// Time from one division to the next, when nothing has changed and nothing is wrong.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// Least time between two divisions that reports ask for: how many of them come is up to the peer.
+const PAUSE: Duration = Duration::from_millis(50);
 /// What is sent may take so much more than was proved, in percent, as long as there is no queue.
 const LOOSE: u64 = 15;
 /// A line that carries less than what is sent may recover within this time: the pacer holds back the rest meanwhile.
@@ -54,12 +59,19 @@ impl Router {
             return;
         };
         let Shared {
-            due, short, granted, ..
+            due,
+            last,
+            short,
+            granted,
+            ..
         } = &mut endpoint.shared;
         if budget.rate >= *granted {
             *short = None;
         } else {
             short.get_or_insert(now);
+        }
+        if last.is_some_and(|last| now < last + PAUSE) {
+            return;
         }
         if short.is_some() || due.is_none_or(|due| due <= now) {
             self.share(now, key);
@@ -73,19 +85,27 @@ impl Router {
             return;
         };
         let Some(line) = &mut endpoint.line else { return };
+        endpoint.shared.last = Some(now);
         let budget = line.budget(now);
         let Shared { short, granted, .. } = endpoint.shared;
         let recovers = |since| now.saturating_duration_since(since) < GRACE;
+        // Whoever is not heard on a stage takes nothing of a line; peers in the same process hear everybody.
+        let near = matches!(endpoint.transport, Transport::Local(_));
+        let hears = |(stage, key)| near || self.stages.get(&stage).is_none_or(|stage| stage.hears(key));
+        let flows = |track: &Track| !track.muted && track.stage.is_none_or(hears);
         let mut claims = std::mem::take(&mut self.claims);
         claims.clear();
         let (mut sound, mut measured) = (0, true);
+        let mut idle: SmallVec<[SubscriptionId; 4]> = SmallVec::new();
         for id in &endpoint.subscriptions {
-            let asks = |outgoing: &&Outgoing| !outgoing.forwarder.is_paused();
-            let Some(outgoing) = self.subscriptions.get(id.0).filter(asks) else {
+            let Some(outgoing) = self.subscriptions.get(id.0) else {
                 continue;
             };
             let track = outgoing.source.and_then(|source| self.tracks.get(source.0));
-            let Some(track) = track.filter(|track| !track.muted) else {
+            let Some(track) = track.filter(|track| flows(track) && !outgoing.forwarder.is_paused()) else {
+                if outgoing.forwarder.granted().is_none() {
+                    idle.push(*id);
+                }
                 continue;
             };
             if outgoing.kind == MediaKind::Audio {
@@ -125,6 +145,7 @@ impl Router {
         }
         endpoint.shared = Shared {
             due: Some(now + INTERVAL),
+            last: Some(now),
             short: None,
             granted: Bitrate(taken.0 + sound),
             ample,
@@ -139,6 +160,10 @@ impl Router {
             }
         }
         self.claims = claims;
+        // What is not to be sent does not wait for room either; when it goes on, it begins with the least.
+        for id in idle {
+            self.grant(now, id, Some(LayerTarget::SMALLEST), true);
+        }
     }
 
     /// A stream may be sent this well from now on.

@@ -43,6 +43,11 @@ pub(super) enum Heard {
 }
 
 impl Stage {
+    /// Whether the member `key` was heard with the stage's last packet.
+    pub(super) fn hears(&self, key: usize) -> bool {
+        self.members.get(key).copied().flatten().is_some_and(|(_, heard)| heard)
+    }
+
     /// A packet of the member `key` has come; `stopped` gets those who are not heard any more.
     fn on_packet(
         &mut self,

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
+use althing_media_core::config::LayerTarget;
 use althing_media_core::{StageConfig, StageId};
-use althing_testkit::peer::preset::{loudspeaker, microphone};
+use althing_testkit::network::{LinkConfig, Rate};
+use althing_testkit::peer::VideoPattern;
+use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
 use althing_testkit::rng::Rng;
 use althing_testkit::simulation::{Publication, Simulation, Watch};
 
@@ -156,4 +159,36 @@ fn off_the_stage_all_are_heard() {
     for watch in &room.heard {
         assert_seamless(&room.simulation, *watch, ms(1200), 60);
     }
+}
+
+#[test]
+fn who_is_not_heard_takes_no_room_of_a_line() {
+    let mut simulation = Simulation::new(70, certificate());
+    // Thirty microphones at once would take more than all of it.
+    let line = LinkConfig {
+        rate: Some(Rate::bits(1_000_000)),
+        ..LinkConfig::delay(ms(25))
+    };
+    let listener = simulation.join_web_rtc(line, certificate());
+    for number in 0..30 {
+        let member = simulation.join_plain(home(), None);
+        let sound = simulation.publish(member, microphone(None, 50, "peer"));
+        simulation.sender_mut(sound).set_level(QUIET);
+        let now = simulation.now();
+        simulation
+            .router
+            .set_stage(now, sound.track, Some((STAGE, StageConfig::new(1))));
+        let mid = number.to_string();
+        simulation.watch(listener, sound.track, loudspeaker(Some(&mid), 8000 + number));
+    }
+    let pattern = VideoPattern {
+        frame_bytes: 1500,
+        ..VideoPattern::default()
+    };
+    let member = simulation.join_plain(home(), None);
+    let video = simulation.publish(member, camera(None, 1, 1, pattern));
+    let watch = simulation.watch(listener, video.track, screen(Some("v"), 7000));
+    simulation.run_for(ms(15_000));
+    let stats = simulation.router.subscription_stats(watch.subscription).unwrap();
+    assert_eq!(stats.granted, Some(LayerTarget::BEST));
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use althing_media_core::Event;
-use althing_media_core::config::LayerTarget;
+use althing_media_core::config::{LayerTarget, TrackId};
 use althing_testkit::Rng;
 use althing_testkit::network::{Chance, LinkConfig, Rate};
 use althing_testkit::peer::VideoPattern;
@@ -44,17 +44,19 @@ struct Stage {
     simulation: Simulation,
     listener: Member,
     pairs: Vec<Pair>,
+    cameras: Vec<TrackId>,
 }
 
 impl Stage {
     fn new(seed: u64, publishers: u32, line: LinkConfig) -> Self {
         let mut simulation = Simulation::new(seed, certificate());
         let listener = simulation.join_web_rtc(line, certificate());
-        let mut pairs = Vec::new();
+        let (mut pairs, mut cameras) = (Vec::new(), Vec::new());
         for number in 0..publishers {
             let publisher = simulation.join_plain(home(), None);
             let video = simulation.publish(publisher, camera(None, 1, 3, layers()));
             let audio = simulation.publish(publisher, microphone(None, 50, "peer"));
+            cameras.push(video.track);
             let mid = |kind: u32| (2 * number + kind).to_string();
             let sound = loudspeaker(Some(&mid(0)), 8000 + 10 * number);
             let picture = screen(Some(&mid(1)), 7000 + 10 * number);
@@ -67,6 +69,7 @@ impl Stage {
             simulation,
             listener,
             pairs,
+            cameras,
         }
     }
 
@@ -171,6 +174,28 @@ fn what_there_is_no_room_for_is_paused_and_comes_back() {
             stage.states().len(),
             "seed {seed}: what was paused flows again"
         );
+    }
+}
+
+#[test]
+fn what_is_paused_or_muted_does_not_wait_for_room() {
+    let mut stage = Stage::new(1, 2, narrow(110_000));
+    stage.simulation.run_for(ms(20_000));
+    assert_eq!([stage.granted(0), stage.granted(1)], [None; 2], "there is no room");
+    let now = stage.simulation.now();
+    let [first, second] = [0, 1].map(|pair| stage.pairs[pair].picture.subscription);
+    stage.simulation.router.pause(now, first, true);
+    stage.simulation.router.mute_track(now, stage.cameras[1], true);
+    stage.simulation.run_for(ms(3000));
+    for (pair, id) in [first, second].into_iter().enumerate() {
+        assert!(stage.granted(pair).is_some(), "{pair}");
+        let told = stage.simulation.events().iter().rev().find_map(|event| match event {
+            Event::StreamState {
+                subscription, flows, ..
+            } if *subscription == id => Some(*flows),
+            _ => None,
+        });
+        assert_eq!(told, Some(true), "{pair}");
     }
 }
 
