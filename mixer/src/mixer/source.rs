@@ -177,7 +177,11 @@ impl Source {
         }
         self.fresh = true;
         self.pulled = match &mut self.feed {
-            Feed::Rtp { playout, .. } => playout.pull(due, &mut self.pcm),
+            Feed::Rtp { playout, .. } => {
+                let pulled = playout.pull(due, &mut self.pcm);
+                bound(&mut self.pcm);
+                pulled
+            }
             Feed::Pcm { queue, dry, .. } => read_queue(queue, dry, self.layout, &mut self.pcm),
         };
         true
@@ -263,6 +267,17 @@ fn volume(decibels: f32) -> f32 {
     }
 }
 
+/// Decoders give floats, and what they make of hostile packets is promised nowhere.
+fn bound(pcm: &mut [f32]) {
+    for sample in pcm {
+        *sample = if sample.is_finite() {
+            sample.clamp(-1.0, 1.0)
+        } else {
+            0.0
+        };
+    }
+}
+
 /// One tick of a queue. What ends in the middle fades out, and what begins again fades in.
 fn read_queue(queue: &mut VecDeque<f32>, dry: &mut bool, layout: Layout, out: &mut [f32]) -> Pulled {
     let count = out.len().min(queue.len());
@@ -286,4 +301,16 @@ fn read_queue(queue: &mut VecDeque<f32>, dry: &mut bool, layout: Layout, out: &m
         }
     }
     Pulled::Sound
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_decoded_is_bounded() {
+        let mut pcm = [0.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -2.0];
+        bound(&mut pcm);
+        assert_eq!(pcm, [0.5, 0.0, 0.0, 0.0, 1.0, -1.0]);
+    }
 }

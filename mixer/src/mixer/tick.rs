@@ -38,16 +38,31 @@ impl Mixer {
         }
     }
 
+    /// Goes on after a time in which nobody called [`Mixer::tick`] because nobody listened: media time has passed, and the
+    /// caller was not late.
+    pub fn resume(&mut self, now: Instant) {
+        self.leave_out(now);
+    }
+
     /// Leaves out what is too late to be heard.
     fn keep_pace(&mut self, now: Instant) {
-        let late = now.saturating_duration_since(self.due);
-        if late > TICK_TIME * MAX_LATE {
-            let missed = u32::try_from(late.as_nanos() / TICK_TIME.as_nanos()).unwrap_or(u32::MAX);
-            self.due += TICK_TIME * missed;
-            self.elapsed += u64::from(missed);
+        let missed = self.leave_out(now);
+        if missed > 0 {
             self.stats.missed_ticks += u64::from(missed);
             self.load.more();
         }
+    }
+
+    /// The time between is left out, when it is long; how many ticks.
+    fn leave_out(&mut self, now: Instant) -> u32 {
+        let late = now.saturating_duration_since(self.due);
+        if late <= TICK_TIME * MAX_LATE {
+            return 0;
+        }
+        let missed = u32::try_from(late.as_nanos() / TICK_TIME.as_nanos()).unwrap_or(u32::MAX);
+        self.due += TICK_TIME * missed;
+        self.elapsed += u64::from(missed);
+        missed
     }
 
     fn mix(&mut self) {

@@ -210,3 +210,18 @@ fn who_is_late_misses_time_and_not_more() {
     );
     assert_eq!(room.mixer.stats().missed_ticks, 50);
 }
+
+#[test]
+fn who_had_no_listener_was_not_late() {
+    let mut room = Room::new();
+    let ear = room.ear(ListenerConfig::new(Encoding::Pcm(Layout::Mono), Ssrc(1), PT));
+    room.run(1);
+    room.now += Duration::from_secs(1);
+    room.mixer.resume(room.now);
+    room.run(1);
+    let stats = room.mixer.stats();
+    assert_eq!((stats.missed_ticks, stats.ticks_without_denoise), (0, 0));
+    // Media time has passed all the same.
+    let times: Vec<u32> = room.ears[ear].packets.iter().map(|(_, time, _)| *time).collect();
+    assert!(times[1].wrapping_sub(times[0]) >= 48_000, "{times:?}");
+}

@@ -13,10 +13,14 @@ mod room;
 mod thread;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use althing_signalling::Signalling;
 use serde::Deserialize;
 use tokio::task::{JoinHandle, JoinSet};
+
+/// After so long a mix that has ended is begun again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How sound is mixed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -54,8 +58,12 @@ pub(crate) fn start(signalling: Signalling, settings: MixSettings) -> JoinHandle
                     rooms.spawn(room::serve(signalling.clone(), room.clone(), settings.clone()))
                 });
             }
-            if begun.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = begun.changed() => if changed.is_err() {
+                    return;
+                },
+                // A room has ended, or its mix alone: then there is to be another one, but not in a busy loop.
+                Some(_) = rooms.join_next() => tokio::time::sleep(AGAIN).await,
             }
         }
     })

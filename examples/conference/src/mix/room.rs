@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use althing_media_core::payload::{Codec, MediaKind};
 use althing_media_core::{CodecParams, ExtensionMap, LayerTarget, Pt, Ssrc, StreamIds, TrackConfig};
@@ -11,17 +12,22 @@ use althing_signalling::room::{
 use althing_signalling::sdp::CodecSpec;
 use althing_signalling::{GuestError, Insider, Signalling};
 
-use super::MixSettings;
-use super::thread::{self, Order};
+use tokio::time::timeout;
 
-/// Packets that may wait for the mixer's thread: a second of sixty talkers.
-const CAPACITY: usize = 3000;
+use super::MixSettings;
+use super::thread::{self, CAPACITY, Order};
 
 /// The attribute by which somebody chooses what they hear, and the value that means the mix.
 const CHOICE: (&str, &str) = ("listen", "mix");
 
 /// The payload type of the mix.
 const OPUS: Pt = Pt::new(111);
+
+/// After so long it is tried again what could not be done: a worker was busy, or a table full.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The mixer's thread has ended.
+struct Ended;
 
 /// Mixes one room as long as it lasts.
 pub(super) async fn serve(signalling: Signalling, room: String, settings: MixSettings) {
@@ -96,7 +102,8 @@ impl Mix {
     }
 
     async fn run(mut self) -> Result<(), GuestError> {
-        let mut before = Wanted::default();
+        // What has been done.
+        let mut before = Some(Wanted::default());
         loop {
             let (common, me) = (self.common.0.clone(), self.insider.endpoint().0);
             let wanted = self.insider.look(|room| {
@@ -107,19 +114,28 @@ impl Mix {
                 Wanted::in_room(room, service.as_deref(), &common)
             });
             let Some(wanted) = wanted else { return Ok(()) };
-            if wanted != before {
-                self.follow(&wanted).await;
-                self.tell(&wanted).await?;
-                before = wanted;
+            if before.as_ref() != Some(&wanted) {
+                let Ok(followed) = self.follow(&wanted).await else {
+                    return Ok(());
+                };
+                let Ok(told) = self.tell(&wanted).await else {
+                    return Ok(());
+                };
+                before = (followed && told).then_some(wanted);
             }
-            if !self.insider.changed().await {
+            let changed = self.insider.changed();
+            let stays = match before {
+                Some(_) => changed.await,
+                None => timeout(AGAIN, changed).await.unwrap_or(true),
+            };
+            if !stays {
                 return Ok(());
             }
         }
     }
 
-    /// Lets the mixer hear the voices that are wanted, and no others.
-    async fn follow(&mut self, wanted: &Wanted) {
+    /// Lets the mixer hear the voices that are wanted, and no others; false when one is missing.
+    async fn follow(&mut self, wanted: &Wanted) -> Result<bool, Ended> {
         let gone: Vec<TrackSid> = self
             .insider
             .followed()
@@ -128,18 +144,26 @@ impl Mix {
             .collect();
         for sid in gone {
             self.insider.unfollow(&sid);
-            self.order(Order::Silence(sid));
+            self.order(Order::Silence(sid))?;
         }
-        for (sid, codec) in &wanted.voices {
-            // One that is gone already is not wanted any more at the next look.
-            if let Ok(Some(followed)) = self.insider.follow(sid, LayerTarget::BEST).await {
-                self.order(Order::Voice(sid.clone(), *codec, followed));
+        let followed: BTreeSet<TrackSid> = self.insider.followed().cloned().collect();
+        let mut all = true;
+        for (sid, codec) in wanted.voices.iter().filter(|(sid, _)| !followed.contains(*sid)) {
+            match self.insider.follow(sid, LayerTarget::BEST).await {
+                Ok(Some(followed)) => self.order(Order::Voice(sid.clone(), *codec, followed))?,
+                Ok(None) => {}
+                // One that is gone already is not wanted any more at the next look.
+                Err(problem) => {
+                    tracing::debug!(sid = sid.0, %problem, "a voice is not in the mix");
+                    all = false;
+                }
             }
         }
+        Ok(all)
     }
 
-    /// Gives everybody their mix.
-    async fn tell(&mut self, wanted: &Wanted) -> Result<(), GuestError> {
+    /// Gives everybody their mix; false when somebody has none, and goes on hearing each voice.
+    async fn tell(&mut self, wanted: &Wanted) -> Result<bool, Ended> {
         let common = wanted.watched || !wanted.listeners.is_empty();
         if common != self.common_heard {
             self.common_heard = common;
@@ -147,25 +171,33 @@ impl Mix {
                 Order::Listen(self.common.1, None)
             } else {
                 Order::Leave(self.common.1)
-            });
+            })?;
         }
         let own = std::mem::take(&mut self.own);
         for (identity, own) in own {
             if wanted.talkers.get(&identity) == Some(&own.voice) {
                 self.own.insert(identity, own);
             } else {
-                self.order(Order::Leave(own.ssrc));
+                self.order(Order::Leave(own.ssrc))?;
                 self.insider.unpublish(&own.track);
             }
         }
+        let mut all = true;
         for (identity, voice) in &wanted.talkers {
             if self.own.contains_key(identity) {
                 continue;
             }
             let ssrc = Ssrc(self.next_ssrc);
             self.next_ssrc = self.next_ssrc.wrapping_add(1).max(2);
-            let track = publish(&mut self.insider, ssrc, Source::Other).await?;
-            self.order(Order::Listen(ssrc, Some(voice.clone())));
+            let track = match publish(&mut self.insider, ssrc, Source::Other).await {
+                Ok(track) => track,
+                Err(problem) => {
+                    tracing::debug!(identity, %problem, "no mix for who talks");
+                    all = false;
+                    continue;
+                }
+            };
+            self.order(Order::Listen(ssrc, Some(voice.clone())))?;
             let voice = voice.clone();
             self.own.insert(identity.clone(), Own { track, ssrc, voice });
         }
@@ -183,12 +215,11 @@ impl Mix {
             self.audience = audience.clone();
             self.insider.set_audience(audience);
         }
-        Ok(())
+        Ok(all)
     }
 
-    /// A thread that has ended hears no more orders; then the room ends too.
-    fn order(&self, order: Order) {
-        let _ = self.orders.send(order);
+    fn order(&self, order: Order) -> Result<(), Ended> {
+        self.orders.send(order).map_err(|_| Ended)
     }
 }
 
@@ -216,7 +247,9 @@ impl Wanted {
         }
         // While nobody listens, nothing is decoded.
         if wanted.watched || !wanted.talkers.is_empty() || !wanted.listeners.is_empty() {
-            let voices = others().flat_map(Participant::tracks).filter(|track| is_voice(track));
+            // Everybody hears the mix: it has nothing of who chooses their listeners.
+            let open = others().filter(|one| one.audience.only.is_none());
+            let voices = open.flat_map(Participant::tracks).filter(|track| is_voice(track));
             wanted.voices = voices.map(|track| (track.sid.clone(), track.codec.codec)).collect();
         }
         wanted

@@ -20,6 +20,8 @@ use althing_signalling::room::TrackSid;
 const OPUS: Format = Format::Opus { channels: 1 };
 /// The payload type of the mix.
 const PT: Pt = Pt::new(111);
+/// Packets that may wait for the thread: a second of sixty talkers.
+pub(super) const CAPACITY: usize = 3000;
 /// The longest packet that comes of 20 ms, and its header.
 const MAX_PACKET: usize = 1500;
 
@@ -52,6 +54,7 @@ pub(super) fn start(peer: LocalPeer, loudest: usize) -> io::Result<Sender<Order>
             voices: HashMap::new(),
             by_ssrc: HashMap::new(),
             listeners: HashMap::new(),
+            common_seq: 0,
         };
         desk.run(&peer, &orders);
         tracing::debug!(lost = peer.lost(), "a mix has ended");
@@ -64,6 +67,9 @@ struct Desk {
     voices: HashMap<TrackSid, (SourceId, Ssrc)>,
     by_ssrc: HashMap<Ssrc, SourceId>,
     listeners: HashMap<Ssrc, (ListenerId, Option<TrackSid>)>,
+    /// With which number the mix without an own voice goes on. Its track stays while nobody listens, and who receives it
+    /// would take numbers from before for duplicates.
+    common_seq: u16,
 }
 
 impl Desk {
@@ -72,7 +78,10 @@ impl Desk {
             if self.listeners.is_empty() {
                 // Nobody listens: nothing is to be done until somebody does.
                 match orders.recv() {
-                    Ok(order) => self.take(order),
+                    Ok(order) => {
+                        self.mixer.resume(Instant::now());
+                        self.take(order);
+                    }
                     Err(_) => return,
                 }
                 continue;
@@ -89,6 +98,14 @@ impl Desk {
                 Ok(Some(packet)) => self.push(packet.at, &packet.bytes),
                 Ok(None) => {}
                 Err(_) => return,
+            }
+            // Who comes late takes all that has come, for the tick that is due.
+            for _ in 0..CAPACITY {
+                match peer.try_recv() {
+                    Ok(Some(packet)) => self.push(packet.at, &packet.bytes),
+                    Ok(None) => break,
+                    Err(_) => return,
+                }
             }
             if !self.tick(peer) {
                 return;
@@ -108,7 +125,11 @@ impl Desk {
             }
             Order::Listen(ssrc, own) => self.add_listener(ssrc, own),
             Order::Leave(ssrc) => {
-                if let Some((listener, _)) = self.listeners.remove(&ssrc) {
+                if let Some((listener, own)) = self.listeners.remove(&ssrc) {
+                    if let Some(stats) = self.mixer.listener_stats(listener).filter(|_| own.is_none()) {
+                        let [low, high, ..] = stats.packets.to_le_bytes();
+                        self.common_seq = self.common_seq.wrapping_add(u16::from_le_bytes([low, high]));
+                    }
                     self.mixer.remove_listener(listener);
                 }
                 Ok(())
@@ -151,6 +172,9 @@ impl Desk {
             .as_ref()
             .and_then(|own| self.voices.get(own))
             .map(|(source, _)| *source);
+        if own.is_none() {
+            config.seq = self.common_seq;
+        }
         let listener = self.mixer.add_listener(config)?;
         self.listeners.insert(ssrc, (listener, own));
         Ok(())
