@@ -78,10 +78,7 @@ pub(crate) async fn admit(
     };
     let added = insider.ask(|router, now| router.add_endpoint(now, EndpointConfig::Local));
     insider.endpoint = added.await?;
-    let peer = insider
-        .worker
-        .attach(insider.endpoint, capacity)
-        .map_err(Problem::from)?;
+    // Its room closes it, once it is the room's.
     if !hub.adopt(room, connection, insider.endpoint) {
         let endpoint = insider.endpoint;
         let _ = insider
@@ -89,6 +86,10 @@ pub(crate) async fn admit(
             .run(move |router, now| router.remove_endpoint(now, endpoint));
         return Err(GuestError::Refused("The room was closed meanwhile.".to_owned()));
     }
+    let peer = insider
+        .worker
+        .attach(insider.endpoint, capacity)
+        .map_err(Problem::from)?;
     // There is nothing to wait for; the event of the router that says so may have come too early to be understood.
     hub.with_room(room, |room| room.on_connected(insider.endpoint));
     Ok((insider, peer))

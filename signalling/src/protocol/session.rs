@@ -85,7 +85,7 @@ pub(super) struct Newcomer {
 pub(super) async fn turn_away(mut socket: WebSocket) {
     let action = proto::leave_request::Action::Reconnect;
     let leave = client::leave(proto::DisconnectReason::StateMismatch, action);
-    let frame = wire::frame(Response::Leave(leave), Form::Binary);
+    let frame = Message::Binary(wire::encode(Response::Leave(leave)).into());
     // It finds out by itself when it does not get this.
     let _ = timeout(SEND_TIMEOUT, socket.send(frame)).await;
     close(socket).await;
@@ -231,7 +231,9 @@ impl Session {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let frame = wire::frame(response, self.form);
+        let Some(frame) = wire::frame(response, self.form) else {
+            return;
+        };
         if !matches!(timeout(SEND_TIMEOUT, socket.send(frame)).await, Ok(Ok(()))) {
             self.lost();
         }

@@ -30,17 +30,16 @@ pub(super) fn encode(response: Response) -> Vec<u8> {
     proto::SignalResponse { message }.encode_to_vec()
 }
 
-/// The same in the form that the client speaks.
-pub(super) fn frame(response: Response, form: Form) -> Message {
-    match form {
+/// The same in the form that the client speaks. `None` for what JSON has no words for: numbers of features that are newer than
+/// we are, which are carried along for others.
+pub(super) fn frame(response: Response, form: Form) -> Option<Message> {
+    Some(match form {
         Form::Binary => Message::Binary(encode(response).into()),
         Form::Text => {
             let message = Some(response);
-            // Writing fails for numbers that no enumeration has; such are never sent.
-            let text = serde_json::to_string(&proto::SignalResponse { message });
-            Message::Text(text.unwrap_or_default().into())
+            Message::Text(serde_json::to_string(&proto::SignalResponse { message }).ok()?.into())
         }
-    }
+    })
 }
 
 /// How messages are written: as the client writes its own.

@@ -170,9 +170,6 @@ impl Room {
         let limits = self.limits;
         let full = !profile.permissions.service && self.is_full_for(&profile.identity);
         self.begin(now);
-        if !profile.permissions.service {
-            self.lifetime.visit();
-        }
         if let Some(known) = self
             .participants
             .iter_mut()
@@ -212,6 +209,9 @@ impl Room {
                 quality: None,
             });
             self.tell(RoomEvent::ParticipantJoined(sid));
+        }
+        if !profile.permissions.service {
+            self.lifetime.visit();
         }
         Ok(id)
     }

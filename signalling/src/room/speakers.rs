@@ -48,14 +48,20 @@ impl Room {
                     127 - activity.minus_dbov.min(127),
                 )
             };
-            let activity = own.copied().chain(pretended).max_by_key(loudest).unwrap_or_default();
+            // Who only pretends is shown to speak, and decides nothing.
+            let real = own.copied().max_by_key(loudest);
+            let activity = real
+                .into_iter()
+                .chain(pretended)
+                .max_by_key(loudest)
+                .unwrap_or_default();
             let level = if activity.speaks() {
                 eighths(activity.minus_dbov)
             } else {
                 0
             };
             changed |= std::mem::replace(&mut one.speaking, level) != level;
-            activities.push(activity);
+            activities.push(real.unwrap_or_default());
         }
         let all = self.participants.iter().map(|one| &one.sid).zip(activities);
         if let Some(leader) = self.speakers.dominant.decide(all) {
