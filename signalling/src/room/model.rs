@@ -255,6 +255,7 @@ impl Room {
         let changed = self.participant_of(id).is_some_and(|owner| owner.audience != audience);
         if changed {
             self.change(id, |owner| owner.audience = audience);
+            self.update_views();
         }
     }
 

@@ -147,6 +147,19 @@ fn a_watcher_waits_and_moves_on() {
 }
 
 #[test]
+fn who_chooses_their_watchers_is_in_no_view() {
+    let mut stage = Stage::new();
+    let ada = stage.publisher("ada", 10);
+    stage.room.on_connected(EndpointId(10));
+    stage.watcher("bob", Some("ada"), 50);
+    assert_eq!(stage.sources(), [(50, Some(10)), (51, Some(11))]);
+    stage.room.set_audience(ada, Audience { only: Some(Vec::new()) });
+    assert_eq!(stage.sources(), [(50, None), (51, None)]);
+    stage.room.set_audience(ada, Audience::default());
+    assert_eq!(stage.sources(), [(50, Some(10)), (51, Some(11))]);
+}
+
+#[test]
 fn a_named_target_is_no_other() {
     let mut stage = Stage::new();
     stage.watcher("bob", Some("eve"), 50);

@@ -72,6 +72,9 @@ impl Target {
                 .as_ref()
                 .is_none_or(|identity| one.profile.identity == *identity)
                 && one.publishing_since(self.screen).is_some()
+                // Views are not chosen one by one: who chooses their watchers is in none. Parts of the server mean the
+                // members of the room alone, as each has a track of its own there.
+                && (one.audience.only.is_none() || one.profile.permissions.service)
         };
         let mut publishers = publishers.iter().copied().filter(wanted);
         let stays = publishers.clone().find(|one| Some(&one.sid) == shown);
