@@ -68,6 +68,7 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   t.note(JSON.stringify(manifest));
   check(files.length > 0 && files.every((file) => file.who !== 'ben'), `files are of ${files.map((file) => file.who)}`);
   for (const who of ['ada', 'cleo']) check(files.some((file) => file.who === who), `nothing of ${who}`);
+  check(files.filter((file) => file.who === 'ada').length >= 2, `of ada there is ${JSON.stringify(manifest.tracks)}`);
   check(files.length === (await media()).length, `on the disk are ${await media()}`);
   for (const file of files) {
     const { codecs, seconds, complaints } = await judge(join(data, 'recordings', folder, file.file ?? file.name));
