@@ -28,6 +28,9 @@ const LOOSE: u64 = 15;
 const GRACE: Duration = Duration::from_millis(300);
 /// What a stream that was not measured yet is thought to take: the lowest encoding, and each better one by this factor.
 const UNMEASURED: (u64, u64) = (150_000, 3);
+/// What a line without a queue is thought to carry of sound with redundancy: sound alone proves too little of a line, and what
+/// is lost at such rates is not lost for their sake.
+const AMPLE: Bitrate = Bitrate(300_000);
 /// What is looked for in a line, at least, as long as something was not measured.
 const UNKNOWN: u64 = 1_000_000;
 
@@ -120,7 +123,10 @@ impl Router {
         }
         // What goes along with sound, in case it is lost, is sound as well.
         let alone = Bitrate(sound);
-        endpoint.redundancy.set_line(alone, line.estimate());
+        let calm = budget.as_ref().is_some_and(|budget| budget.calm);
+        let most_sound = if calm { AMPLE } else { Bitrate(0) };
+        let carries = line.estimate().map(|estimate| estimate.max(most_sound));
+        endpoint.redundancy.set_line(alone, carries);
         let recovers = |rate: Bitrate| short.is_some_and(recovers) && rate.0 > granted.0 / 2;
         let Some(budget) = budget.filter(|budget| !recovers(budget.rate)) else {
             self.claims = claims;
