@@ -25,6 +25,8 @@ const RELIEF: f32 = 0.5;
 const CALM: Duration = Duration::from_secs(10);
 /// Losses are averaged over about so many packets.
 const PACKETS: f32 = 150.0;
+/// When more than so many packets are told of at once, and most of them are lost, the line was cut: no redundancy mends that.
+const GAP: f32 = 20.0;
 /// What redundancy may fill of a line, together with the sound itself.
 const SHARE: f64 = 0.75;
 /// Longest payload with redundancy, in bytes: such a packet must fit every path.
@@ -85,7 +87,7 @@ impl Demand {
     }
 
     fn sample(&mut self, now: Instant, packets: f32, lost: f32) {
-        if packets <= 0.0 {
+        if packets <= 0.0 || packets > GAP && lost > packets * 0.5 {
             return;
         }
         let weight = (packets / PACKETS).min(1.0);
