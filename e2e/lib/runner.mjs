@@ -10,10 +10,10 @@ const SECOND_RUNS = 8;
 
 /**
  * Registers a scenario: `body(t)` throws when something is wrong. `seconds` bounds it. Those that are `beside` are not judged by the clock:
- * they run one after another beside the others.
+ * they run one after another beside the others. What is `named` runs only when a word names it.
  */
-export function scenario(name, { seconds = 60, beside = false } = {}, body) {
-  scenarios.push({ name, seconds, beside, body });
+export function scenario(name, { seconds = 60, beside = false, named = false } = {}, body) {
+  scenarios.push({ name, seconds, beside, named, body });
 }
 
 /** What a scenario is given. */
@@ -95,7 +95,7 @@ export function check(fact, text) {
  * more with nothing beside it; if it passes then it counts as passed, and the last line names it as unsteady.
  */
 export async function runAll(words) {
-  const wanted = scenarios.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+  const wanted = scenarios.filter(({ name, named }) => (words.length === 0 && !named) || words.some((word) => name.includes(word)));
   const results = [];
   const lane = async (lane) => {
     for (const one of lane) results.push({ ...one, result: await runOne(one) });

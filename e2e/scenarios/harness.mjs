@@ -28,5 +28,5 @@ async function pageToPage(t, browser) {
   check(seen.level > 0.01, 'silence');
 }
 
-scenario('harness: chromium page to page', { beside: true }, async (t) => pageToPage(t, await openChromium(t)));
-scenario('harness: firefox page to page', { seconds: 150, beside: true }, async (t) => pageToPage(t, await openFirefox(t)));
+scenario('harness: chromium page to page', { named: true }, async (t) => pageToPage(t, await openChromium(t)));
+scenario('harness: firefox page to page', { seconds: 150, named: true }, async (t) => pageToPage(t, await openFirefox(t)));

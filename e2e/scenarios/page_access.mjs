@@ -31,7 +31,9 @@ const tooSmall = (page) => page.run(() => [...document.querySelectorAll('button,
   return width < 44 || height < 44 ? [`${element.id || element.className || element.tagName} is ${Math.round(width)} by ${Math.round(height)}`] : [];
 }));
 
-for (const colorScheme of ['light', 'dark']) for (const [size, viewport] of Object.entries(SIZES)) {
+// Each size and each colour scheme once.
+for (const [size, colorScheme] of [['desktop', 'light'], ['phone', 'dark']]) {
+  const viewport = SIZES[size];
   scenario(`page: can be used by all (${size}, ${colorScheme})`, { seconds: 150, beside: true }, async (t) => {
     const server = await startServer(t);
     const browser = await openChromium(t, { viewport, colorScheme });
