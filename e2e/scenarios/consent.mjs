@@ -33,6 +33,8 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
     });
   const [ada, ben, cleo] = [asks('ada', { roomRecord: true }), asks('ben'), asks('cleo')];
   check((await ada('', 'POST')).status === 404, 'an empty room is recorded');
+  const stranger = await fetch(`${server.base}/recordings/hall`, { method: 'POST', headers: bearer('nonsense') });
+  check(stranger.status === 401 && /not a JSON web token/.test(await stranger.text()), 'a bad token is not told');
   const browser = await openChromium(t);
   const pages = {};
   for (const name of ['ada', 'ben']) {

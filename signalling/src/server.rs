@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use althing_media_core::Router as MediaRouter;
 use althing_media_core::event::Event;
 use althing_media_net::{EventSink, LocalPeer, Worker};
+use axum::http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -16,11 +17,12 @@ use tokio::time::MissedTickBehavior;
 
 use crate::guest::{self, Guest, GuestError, GuestTransport};
 use crate::http;
-use crate::hub::{Hub, LISTEN};
+use crate::hub::{Hub, LISTEN, unix_now};
 use crate::insider::{self, Insider};
+use crate::problem::Problem;
 use crate::room::{Profile, RoomLimits};
 use crate::sdp::Codecs;
-use crate::token::Keys;
+use crate::token::{Claims, Keys};
 use crate::webhook::{Figures, Receivers, Webhooks};
 
 /// How often it is looked for what has not connected in time.
@@ -197,6 +199,18 @@ impl Signalling {
         capacity: usize,
     ) -> Result<(Insider, LocalPeer), GuestError> {
         insider::admit(&self.hub, room, profile, capacity).await
+    }
+
+    /// What the access token of a request says, for doors beside ours: it is in the Authorization header and valid now.
+    ///
+    /// # Errors
+    ///
+    /// The status and the sentence to answer with.
+    pub fn claims(&self, headers: &HeaderMap) -> Result<Claims, (StatusCode, String)> {
+        let refusal = |problem: Problem| (problem.status, problem.sentence);
+        let token = http::bearer(headers).map_err(refusal)?;
+        let verified = self.hub.config.keys.verify(token, unix_now());
+        verified.map_err(|error| refusal(error.into()))
     }
 
     /// The names of the rooms that there are.

@@ -113,12 +113,7 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
         .on
         .then(|| mix::start(signalling.clone(), settings.mix.clone()));
 
-    let recorder = Recorder::start(
-        signalling.clone(),
-        invitation::keys(&settings),
-        &settings.data,
-        settings.recording.clone(),
-    );
+    let recorder = Recorder::start(signalling.clone(), &settings.data, settings.recording.clone());
     let recorder = recorder.map_err(|error| ServerError::Recordings(settings.data.clone(), error))?;
 
     let routes = page

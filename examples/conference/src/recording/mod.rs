@@ -32,7 +32,6 @@ use std::time::{Duration, SystemTime};
 use althing_recorder::file::{Disk, DiskConfig};
 use althing_recorder::recording::{Signer, folder};
 use althing_signalling::Signalling;
-use althing_signalling::token::Keys;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
@@ -73,7 +72,6 @@ pub(crate) struct Recorder(Arc<Shared>);
 
 struct Shared {
     signalling: Signalling,
-    keys: Keys,
     settings: RecordingSettings,
     folder: PathBuf,
     secret: [u8; 32],
@@ -101,16 +99,10 @@ impl Recorder {
     /// # Errors
     ///
     /// When there is a data folder with recordings that cannot be read.
-    pub(crate) fn start(
-        signalling: Signalling,
-        keys: Keys,
-        data: &Path,
-        settings: RecordingSettings,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(signalling: Signalling, data: &Path, settings: RecordingSettings) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         let recorder = Self(Arc::new(Shared {
             signalling,
-            keys,
             settings,
             secret: secret(&data.join(SECRET), folder.exists())?,
             folder,
