@@ -12,7 +12,7 @@ import sys
 from google.protobuf.json_format import MessageToDict, ParseDict
 from livekit import api
 from livekit.api import room_service
-from livekit.protocol import room
+from livekit.protocol import egress, room
 
 
 async def perform_rpc(lk, request):
@@ -25,13 +25,14 @@ REQUESTS = {"GetParticipant": room.RoomParticipantIdentity, "RemoveParticipant":
 
 
 async def call(lk, op, request):
-    kind = REQUESTS.get(op) or getattr(room, f"{op}Request")
+    about, service = (egress, lk.egress) if op.endswith("Egress") else (room, lk.room)
+    kind = REQUESTS.get(op) or getattr(about, f"{op.removeprefix('Start')}Request", None) or getattr(about, f"{op}Request")
     request = ParseDict(request, kind())
     name = re.sub(r"(?<!^)([A-Z])", r"_\1", op).lower()
     try:
-        answer = await (perform_rpc(lk, request) if op == "PerformRpc" else getattr(lk.room, name)(request))
+        answer = await (perform_rpc(lk, request) if op == "PerformRpc" else getattr(service, name)(request))
     except api.TwirpError as error:
-        return {"refused": error.code}
+        return {"refused": error.code, "field": error.metadata.get("argument")}
     return MessageToDict(answer) if answer is not None else {}
 
 

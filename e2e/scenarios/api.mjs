@@ -1,12 +1,15 @@
 // The server API: every method, by two SDKs that speak different languages; the effects are seen by members of the room.
 
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { RoomServiceClient } from 'livekit-server-sdk';
+import { DirectFileOutput, EgressClient, EncodedFileOutput, RoomServiceClient, StreamOutput } from 'livekit-server-sdk';
 import WebSocket from 'ws';
 import { openChromium } from '../lib/browsers.mjs';
 import { member } from '../lib/members.mjs';
 import { PYTHON, converse } from '../lib/programs.mjs';
-import { check, scenario, until } from '../lib/runner.mjs';
+import { check, scenario, sleep, until } from '../lib/runner.mjs';
 import { bearer, startServer, token } from '../lib/server.mjs';
 
 const SCRIPT = fileURLToPath(new URL('../py/api.py', import.meta.url));
@@ -21,7 +24,17 @@ async function plain(server, method, body, grant) {
 /** Calls by the SDK for Node, which speaks JSON; a refusal is an answer. */
 function byJson(t, server, secret = 'secret') {
   const api = new RoomServiceClient(server.base, 'devkey', secret);
+  const egress = new EgressClient(server.base, 'devkey', secret);
+  const outputs = ({ fileOutputs = [], streamOutputs = [] }) => ({
+    ...(fileOutputs[0] && { file: EncodedFileOutput.fromJson(fileOutputs[0]) }),
+    ...(streamOutputs[0] && { stream: StreamOutput.fromJson(streamOutputs[0]) }),
+  });
   const methods = {
+    StartRoomCompositeEgress: ({ roomName, ...rest }) => egress.startRoomCompositeEgress(roomName, outputs(rest), rest),
+    StartParticipantEgress: ({ roomName, identity, ...rest }) => egress.startParticipantEgress(roomName, identity, outputs(rest), rest),
+    StartTrackEgress: ({ roomName, trackId, file, websocketUrl }) => egress.startTrackEgress(roomName, websocketUrl ?? DirectFileOutput.fromJson(file ?? {}), trackId),
+    StopEgress: ({ egressId }) => egress.stopEgress(egressId),
+    ListEgress: async (asked) => ({ items: (await egress.listEgress(asked)).map((one) => one.toJson()) }),
     CreateRoom: (asked) => api.createRoom(asked),
     ListRooms: async ({ names }) => ({ rooms: (await api.listRooms(names)).map((one) => one.toJson()) }),
     DeleteRoom: ({ room }) => api.deleteRoom(room),
@@ -43,7 +56,7 @@ function byJson(t, server, secret = 'secret') {
       const answer = await methods[method](asked);
       return answer?.toJson?.() ?? answer ?? {};
     } catch (error) {
-      return { refused: error.code };
+      return { refused: error.code, field: error.metadata?.argument };
     }
   };
 }
@@ -137,13 +150,66 @@ async function governs(call, { ada, ben }, camera) {
   await ben.sees('ada');
 }
 
+/** Recordings: who is recorded is asked, and what comes of it is told. */
+async function records(call, server, data, { ada, ben }) {
+  const says = async (identity, agrees) => {
+    const headers = { 'content-type': 'application/json', ...bearer(token({ room: 'hall', identity })) };
+    const { status } = await fetch(`${server.base}/recordings/hall/answer`, { method: 'POST', headers, body: JSON.stringify({ agrees }) });
+    check(status === 202, `the answer of ${identity} gives ${status}`);
+  };
+  const [roomName, identity] = ['hall', 'ada'];
+  const refusals = [
+    ['StartRoomCompositeEgress', { roomName, layout: 'grid' }, 'layout'],
+    ['StartRoomCompositeEgress', { roomName, fileOutputs: [{ s3: { bucket: 'box' } }] }, 's3'],
+    ['StartParticipantEgress', { roomName, identity, streamOutputs: [{ protocol: 'RTMP', urls: ['rtmp://localhost/live'] }] }, 'stream_outputs'],
+    ['StartParticipantEgress', { roomName, identity, fileOutputs: [{ fileType: 'MP4' }] }, 'file_type'],
+    ['StartTrackEgress', { roomName, trackId: 'TR_any', websocketUrl: 'ws://localhost/' }, 'websocket_url'],
+  ];
+  for (const [method, asked, field] of refusals) {
+    const answer = await call(method, asked);
+    check(answer.refused === 'unimplemented' && answer.field === field, `${method} with ${field}: ${JSON.stringify(answer)}`);
+  }
+  check((await call('StartTrackEgress', { roomName, trackId: 'TR_none' })).refused === 'not_found', 'a track that is not there');
+  check((await call('StartRoomCompositeEgress', { roomName: 'nowhere' })).refused === 'not_found', 'a room that is not there');
+
+  const { tracks } = await call('GetParticipant', { room: 'hall', identity });
+  const { egressId, status } = await call('StartTrackEgress', { roomName, trackId: tracks.find((one) => one.source === 'MICROPHONE').sid });
+  check(egressId?.startsWith('EG_') && (status ?? 'EGRESS_STARTING') === 'EGRESS_STARTING', `begun as ${egressId}, ${status}`);
+  check((await call('StartRoomCompositeEgress', { roomName })).refused === 'already_exists', 'a second one begins');
+  const one = async () => (await call('ListEgress', { egressId })).items?.[0];
+  const comes = (status) => until(status, async () => (await one()).status === status);
+  check(((await call('ListEgress', { roomName, active: true })).items ?? []).length === 1, 'it is not listed');
+  await says('ada', true);
+  await comes('EGRESS_ACTIVE');
+  await until('ben is told', () => ben.run(() => me.room.isRecording));
+  await sleep(1500);
+  await call('StopEgress', { egressId });
+  await comes('EGRESS_COMPLETE');
+  const { fileResults, startedAt, endedAt, roomId, manifestLocation } = await one();
+  const [file] = fileResults;
+  check(fileResults.length === 1 && /-microphone\.webm$/.test(file.filename) && file.duration > 1e9 && endedAt > startedAt && roomId.startsWith('RM_'), JSON.stringify(await one()));
+  check(Number(file.size) === (await stat(join(data, 'recordings', file.filename))).size, `${file.filename} is not ${file.size} bytes long`);
+  check(JSON.parse(await readFile(join(data, 'recordings', manifestLocation))).complete, 'the manifest is not complete');
+  check((await call('StopEgress', { egressId })).refused === 'failed_precondition', 'stopped twice');
+  await until('ben is told of the end', () => ben.run(() => !me.room.isRecording));
+
+  const all = await call('StartRoomCompositeEgress', { roomName, audioOnly: true, fileOutputs: [{ filepath: 'anywhere' }] });
+  await says('ada', false);
+  await says('ben', false);
+  await until('it is given up', async () => (await call('ListEgress', { egressId: all.egressId })).items[0].status === 'EGRESS_ABORTED');
+  check(((await call('ListEgress', { active: true })).items ?? []).length === 0, 'something is still recorded');
+}
+
 async function everyMethod(t, by) {
-  const server = await startServer(t);
+  const data = await mkdtemp(join(tmpdir(), 'althing-data-'));
+  t.defer(() => rm(data, { recursive: true, force: true }));
+  const server = await startServer(t, { flags: ['--data', data] });
   const call = by(t, server);
   const people = await open(t, server, call);
   const camera = await looks(call, people);
   await talks(call, people);
   await governs(call, people, camera);
+  await records(call, server, data, people);
   check((await by(t, server, 'wrong')('ListRooms')).refused === 'unauthenticated', 'a wrong secret lists rooms');
   await call('RemoveParticipant', { room: 'hall', identity: 'ada' });
   await until('ada is sent away', async () => (await people.ada.events('Disconnected'))[0]?.reason === 4);
@@ -165,10 +231,16 @@ scenario('api: rights, and other services', { seconds: 30, beside: true }, async
   check((await code(plain(server, 'PerformRpc', room, { roomAdmin: false }))) === 'permission_denied', 'a call without the right');
   check((await code(plain(server, 'CreateRoom', { name: 'hall' }))) === 'permission_denied', 'made without the right');
   check((await code(plain(server, 'Nothing', room))) === 'bad_route', 'a method that is not there');
-  for (const service of ['Egress/ListEgress', 'Ingress/ListIngress', 'SIP/ListSIPTrunk', 'AgentDispatchService/ListDispatch']) {
+  for (const service of ['Ingress/ListIngress', 'SIP/ListSIPTrunk', 'AgentDispatchService/ListDispatch']) {
     const answer = await fetch(`${server.base}/twirp/livekit.${service}`, { method: 'POST', headers: { 'content-type': 'application/json', ...bearer(token({ identity: 'admin', room: '' })) }, body: '{}' });
     check(answer.status === 501 && (await answer.json()).code === 'unimplemented', `${service} gives ${answer.status}`);
   }
+  const recordings = (grant, method = 'ListEgress', body = {}) =>
+    fetch(`${server.base}/twirp/livekit.Egress/${method}`, { method: 'POST', headers: { 'content-type': 'application/json', ...bearer(token({ identity: 'admin', room: '', grant })) }, body: JSON.stringify(body) });
+  check((await recordings({ roomAdmin: true })).status === 403, 'recordings are listed without the right');
+  check((await recordings({ roomRecord: true })).status === 200, 'recordings are not listed');
+  check((await recordings({ roomRecord: true, room: 'yard' }, 'StartRoomCompositeEgress', { roomName: 'hall' })).status === 403, 'the right for another room is enough');
+  check((await recordings({ roomRecord: true }, 'StartWebEgress', { url: 'http://localhost/' })).status === 501, 'a page is recorded');
   const long = JSON.stringify({ room: 'hall', metadata: 'x'.repeat(1_000_000) });
   const headers = { 'content-type': 'application/json', ...bearer(token({ identity: 'admin', room: 'hall', grant: { roomAdmin: true } })) };
   const answer = await fetch(`${server.base}/twirp/livekit.RoomService/UpdateRoomMetadata`, { method: 'POST', headers, body: long });

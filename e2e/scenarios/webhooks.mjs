@@ -6,12 +6,12 @@ import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RoomServiceClient, WebhookReceiver } from 'livekit-server-sdk';
+import { EgressClient, RoomServiceClient, WebhookReceiver } from 'livekit-server-sdk';
 import WebSocket from 'ws';
 import { openChromium } from '../lib/browsers.mjs';
 import { member } from '../lib/members.mjs';
 import { check, scenario, until } from '../lib/runner.mjs';
-import { startServer, token } from '../lib/server.mjs';
+import { bearer, startServer, token } from '../lib/server.mjs';
 
 const KINDS = { http: ['http://127.0.0.1', createServer], https: ['https://localhost', createSecureServer] };
 
@@ -46,12 +46,12 @@ async function receiver(t, kind, options, failures = []) {
 }
 
 /** A server that tells all receivers. */
-async function startTelling(t, receivers, env) {
+async function startTelling(t, receivers, env, flags = []) {
   const folder = await mkdtemp(join(tmpdir(), 'althing-webhooks-'));
   t.defer(() => rm(folder, { recursive: true, force: true }));
   const file = join(folder, 'althing.toml');
   await writeFile(file, `[webhooks]\nurls = ${JSON.stringify(receivers.map((one) => one.url))}\nkey = "devkey"\n`);
-  return startServer(t, { flags: ['--config', file], env });
+  return startServer(t, { flags: ['--config', file, ...flags], env });
 }
 
 /** A certificate for localhost, and its key, that nobody has signed but itself. */
@@ -107,11 +107,23 @@ scenario('webhooks: a meeting, as receivers hear of it', { seconds: 90, beside: 
 
 scenario('webhooks: the end of the server is told', { seconds: 60, beside: true }, async (t) => {
   const hears = await receiver(t, 'http', {});
-  const server = await startTelling(t, [hears]);
+  const data = await mkdtemp(join(tmpdir(), 'althing-data-'));
+  t.defer(() => rm(data, { recursive: true, force: true }));
+  const server = await startTelling(t, [hears], {}, ['--data', data]);
   const socket = new WebSocket(`${server.base.replace('http', 'ws')}/rtc/v1?join_request=&access_token=${token({ room: 'hall', identity: 'ada' })}`);
   t.defer(() => socket.terminate());
   await new Promise((done, fail) => socket.once('message', done).once('error', fail));
+  // A recording is told of from the question to the last file, also when the server stops.
+  const { egressId } = await new EgressClient(server.base, 'devkey', 'secret').startRoomCompositeEgress('hall', {});
+  const headers = { 'content-type': 'application/json', ...bearer(token({ room: 'hall', identity: 'ada' })) };
+  await fetch(`${server.base}/recordings/hall/answer`, { method: 'POST', headers, body: '{"agrees":true}' });
+  await until('it has begun', () => hears.names().includes('egress_updated'));
   await server.stop();
-  check(hears.names().join() === 'room_started,participant_connection_aborted ada,room_finished', `told: ${hears.names()}`);
-  check(hears.events[2].roomEndReason === 3, `the reason is ${hears.events[2].roomEndReason}`);
+  const people = hears.events.filter((one) => !one.egressInfo && one.participant?.identity !== 'recorder');
+  check(people.map((one) => one.event).join() === 'room_started,participant_connection_aborted,room_finished', `told: ${hears.names()}`);
+  check(people[2].roomEndReason === 3, `the reason is ${people[2].roomEndReason}`);
+  const recording = hears.events.filter((one) => one.egressInfo);
+  const steps = recording.map(({ event, egressInfo }) => `${event} ${egressInfo.status}`).join();
+  check(steps === 'egress_started 0,egress_updated 1,egress_updated 2,egress_ended 3', `told: ${steps}`);
+  check(recording.every(({ egressInfo }) => egressInfo.egressId === egressId && egressInfo.roomName === 'hall'), 'of another recording');
 });

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod egress;
 pub mod room;
 pub mod sdp;
 pub mod token;

@@ -11,15 +11,17 @@ use althing_media_core::event::Event;
 use althing_media_net::{EventSink, LocalPeer, Worker};
 use axum::http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use crate::egress::{EgressJob, EgressOrder};
 use crate::guest::{self, Guest, GuestError, GuestTransport};
 use crate::http;
 use crate::hub::{Hub, LISTEN, unix_now};
 use crate::insider::{self, Insider};
 use crate::problem::Problem;
+use crate::protocol::wire::proto;
 use crate::room::{Profile, RoomLimits};
 use crate::sdp::Codecs;
 use crate::token::{Claims, Keys};
@@ -199,6 +201,23 @@ impl Signalling {
         capacity: usize,
     ) -> Result<(Insider, LocalPeer), GuestError> {
         insider::admit(&self.hub, room, profile, capacity).await
+    }
+
+    /// What the server API wants recorded, for whoever records; `None` when somebody takes it already. Until somebody does,
+    /// those calls are answered as not implemented.
+    #[must_use]
+    pub fn egress_orders(&self) -> Option<Receiver<EgressOrder>> {
+        self.hub.egress_orders()
+    }
+
+    /// Makes a recording of a whole room that was asked for otherwise known to the server API and the receivers of webhooks.
+    #[must_use]
+    pub fn announce_egress(&self, room: &str) -> EgressJob {
+        let request = proto::egress_info::Request::RoomComposite(proto::RoomCompositeEgressRequest {
+            room_name: room.to_owned(),
+            ..Default::default()
+        });
+        EgressJob::open(Arc::downgrade(&self.hub), room, request).0
     }
 
     /// What the access token of a request says, for doors beside ours: it is in the Authorization header and valid now.

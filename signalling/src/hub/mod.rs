@@ -6,7 +6,7 @@
 mod state;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use althing_media_core::Router;
@@ -21,7 +21,9 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::state::Clients;
 use self::state::{Entry, State};
+use crate::egress::{EgressOrder, MAX_ORDERS, Progress};
 use crate::problem::Problem;
+use crate::protocol::wire::proto;
 use crate::protocol::{self, Channel, DataChannelReceiveState};
 use crate::room::{ConnectionId, Departure, EndReason, ParticipantSid, Profile, Room, RoomSettings};
 use crate::server::SignallingConfig;
@@ -40,6 +42,8 @@ pub(crate) struct Hub {
     pub(crate) config: SignallingConfig,
     workers: Vec<Worker<Router>>,
     state: Mutex<State>,
+    /// Where somebody takes them.
+    orders: OnceLock<mpsc::Sender<EgressOrder>>,
 }
 
 /// A client of the room protocol that has come in.
@@ -62,6 +66,7 @@ impl Hub {
             config,
             workers,
             state: Mutex::new(state),
+            orders: OnceLock::new(),
         }
     }
 
@@ -182,6 +187,58 @@ impl Hub {
     pub(crate) fn send(&self, room: &str, delivery: protocol::Delivery) {
         if let Some(entry) = self.lock().rooms.get(room) {
             entry.send(delivery);
+        }
+    }
+
+    /// Orders for recordings go there from now on; `None` when somebody takes them already.
+    pub(crate) fn egress_orders(&self) -> Option<mpsc::Receiver<EgressOrder>> {
+        let (sender, receiver) = mpsc::channel(MAX_ORDERS);
+        self.orders.set(sender).is_ok().then_some(receiver)
+    }
+
+    /// Gives an order to who records; `None` when nobody does.
+    pub(crate) fn order(&self, order: EgressOrder) -> Option<Result<(), Problem>> {
+        let sent = self.orders.get()?.try_send(order);
+        Some(sent.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too many recordings are asked for.")))
+    }
+
+    /// A recording is under way.
+    pub(crate) fn open_egress(
+        &self,
+        room: &str,
+        request: proto::egress_info::Request,
+    ) -> (proto::EgressInfo, watch::Receiver<bool>) {
+        let mut state = self.lock();
+        let sid = state.rooms.get(room).map(|entry| entry.room.sid().to_owned());
+        let info = proto::EgressInfo {
+            egress_id: format!("EG_{}", secret()),
+            room_id: sid.unwrap_or_default(),
+            room_name: room.to_owned(),
+            source_type: proto::EgressSourceType::Sdk as i32,
+            updated_at: i64::try_from(unix_now().as_nanos()).unwrap_or(i64::MAX),
+            request: Some(request),
+            ..Default::default()
+        };
+        let stop = state.egresses.open(info.clone());
+        if let Some(webhooks) = &state.webhooks {
+            webhooks.tell_egress(&info);
+        }
+        (info, stop)
+    }
+
+    /// A recording has come further.
+    pub(crate) fn tell_egress(&self, id: &str, progress: Progress) {
+        let mut state = self.lock();
+        let Some(info) = state.egresses.tell(id, unix_now(), progress) else {
+            return;
+        };
+        if let Some(webhooks) = &state.webhooks {
+            webhooks.tell_egress(&info);
+        }
+        if let Some(entry) = state.rooms.get_mut(&info.room_name) {
+            let records = info.status == proto::EgressStatus::EgressActive as i32;
+            entry.room.set_recorded(records);
+            state.settle(&info.room_name);
         }
     }
 

@@ -9,6 +9,7 @@ use althing_media_core::{DataChannelId, DataKind, Router};
 use althing_media_net::Worker;
 use tokio::sync::watch;
 
+use crate::egress::Egresses;
 use crate::media;
 use crate::protocol::{self, DataChannelReceiveState};
 use crate::room::{ConnectionId, Effect, Room, RoomEvent};
@@ -24,6 +25,8 @@ pub(crate) struct State {
     pub(super) endpoints: HashMap<(usize, EndpointId), String>,
     /// Calls of the application's servers that wait for answers.
     pub(crate) calls: protocol::Calls,
+    /// Recordings, as the server API knows them.
+    pub(crate) egresses: Egresses,
     /// Counts rooms that have begun.
     pub(super) begun: watch::Sender<u64>,
     /// Where it is told what happens in rooms.

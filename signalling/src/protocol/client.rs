@@ -95,6 +95,8 @@ pub(super) struct Client {
     accident: Option<Accident>,
     /// What was told of the room itself.
     metadata: String,
+    /// Whether it was told that the room is recorded.
+    recorded: bool,
     /// Why it goes, if it goes.
     pub(super) departure: Departure,
     pub(super) steps: VecDeque<Step>,
@@ -137,6 +139,7 @@ impl Client {
             features,
             accident: None,
             metadata: String::new(),
+            recorded: false,
             departure: Departure::Left,
             steps: VecDeque::new(),
         }
@@ -160,6 +163,7 @@ impl Client {
             }
         }
         room.metadata().clone_into(&mut self.metadata);
+        self.recorded = room.recorded();
         let response = proto::JoinResponse {
             room: Some(describe::room(room)),
             participant: self.me(room).map(describe::participant),
@@ -267,8 +271,9 @@ impl Client {
     pub(super) fn sync(&mut self, room: &mut Room) {
         let updates = self.roster.update(room);
         updates.into_iter().for_each(|update| self.send(update));
-        if self.metadata != room.metadata() {
+        if self.metadata != room.metadata() || self.recorded != room.recorded() {
             room.metadata().clone_into(&mut self.metadata);
+            self.recorded = room.recorded();
             let room = Some(describe::room(room));
             self.send(Response::RoomUpdate(proto::RoomUpdate { room }));
         }

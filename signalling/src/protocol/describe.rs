@@ -46,6 +46,7 @@ pub(crate) fn room(room: &Room) -> proto::Room {
         creation_time_ms: millis(created),
         num_participants: count(|_| true),
         num_publishers: count(|one| one.tracks().next().is_some()),
+        active_recording: room.recorded(),
         ..Default::default()
     }
 }

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, head, post};
 
+use super::egress;
 use super::join;
 use super::service;
 use super::session::{self, Attached, Newcomer};
@@ -42,6 +43,7 @@ pub(crate) fn routes() -> Router<Shared> {
             "/twirp/livekit.RoomService/{method}",
             post(service::room).options(async || StatusCode::OK),
         )
+        .route("/twirp/livekit.Egress/{method}", post(egress::call))
         .route("/twirp/{service}/{method}", post(service::other))
         .route("/", head(async || StatusCode::OK))
 }

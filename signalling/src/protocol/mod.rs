@@ -28,6 +28,7 @@
 //! | `data_tracks` | data tracks |
 //! | `rpc` | remote calls of the application's server |
 //! | `service`, `twirp` | the server API: what is done, and how it is asked for |
+//! | `egress`, `outputs` | its calls about recordings, and what they may ask for |
 //! | `describe` | the room in the words of the protocol |
 //! | `wire` | the messages |
 
@@ -37,9 +38,11 @@ mod data_tracks;
 pub(crate) mod describe;
 mod door;
 mod downlink;
+mod egress;
 mod join;
 mod media;
 mod negotiate;
+mod outputs;
 mod priority;
 mod publish;
 mod replay;

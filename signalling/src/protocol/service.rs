@@ -18,7 +18,7 @@ use crate::hub::{Clients, Hub, Shared, unix_now};
 use crate::room::{ConnectionId, EndReason, MAX_METADATA, Participant, Permissions, Room, RoomSettings, TrackSid};
 use crate::token::Claims;
 
-type Outcome<T> = Result<T, Failure>;
+pub(super) type Outcome<T> = Result<T, Failure>;
 
 /// A call of the room service.
 pub(super) async fn room(
@@ -62,13 +62,13 @@ pub(super) async fn other() -> Failure {
 }
 
 /// Who calls.
-struct Call<'a> {
+pub(super) struct Call<'a> {
     hub: &'a Hub,
-    claims: Claims,
+    pub(super) claims: Claims,
 }
 
 impl<'a> Call<'a> {
-    fn of(hub: &'a Hub, headers: &HeaderMap) -> Outcome<Self> {
+    pub(super) fn of(hub: &'a Hub, headers: &HeaderMap) -> Outcome<Self> {
         let missing = |problem: crate::problem::Problem| Failure::new(Code::Unauthenticated, problem.sentence);
         let token = bearer(headers).map_err(missing)?;
         let claims = hub.config.keys.verify(token, unix_now());
@@ -251,7 +251,7 @@ impl<'a> Call<'a> {
     }
 }
 
-fn allowed(right: bool) -> Outcome<()> {
+pub(super) fn allowed(right: bool) -> Outcome<()> {
     let sentence = "The access token does not give that right.";
     right
         .then_some(())
@@ -264,11 +264,11 @@ fn check_metadata(metadata: &str) -> Outcome<()> {
         .ok_or_else(|| Failure::new(Code::InvalidArgument, "The metadata is too long."))
 }
 
-fn no_room() -> Failure {
+pub(super) fn no_room() -> Failure {
     Failure::new(Code::NotFound, "The requested room does not exist.")
 }
 
-fn no_participant() -> Failure {
+pub(super) fn no_participant() -> Failure {
     Failure::new(Code::NotFound, "The participant does not exist.")
 }
 

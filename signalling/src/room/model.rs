@@ -53,6 +53,7 @@ pub struct Room {
     name: String,
     sid: String,
     metadata: String,
+    recorded: bool,
     lifetime: Lifetime,
     /// Fewer participants than the limits allow.
     max_participants: Option<usize>,
@@ -99,6 +100,7 @@ impl Room {
             name: name.to_owned(),
             sid: String::new(),
             metadata: String::new(),
+            recorded: false,
             lifetime: Lifetime::default(),
             max_participants: None,
             revision: 0,
@@ -125,6 +127,7 @@ impl Room {
         if self.lifetime.began().is_some() {
             self.sid = self.new_sid("RM_");
             self.metadata.clear();
+            self.recorded = false;
             self.max_participants = None;
         }
         self.lifetime = Lifetime::new(now);
@@ -423,6 +426,19 @@ impl Room {
     pub fn set_metadata(&mut self, metadata: String) {
         self.metadata = metadata;
         self.tell(RoomEvent::RoomChanged);
+    }
+
+    /// Whether it is recorded, as everybody in it is told.
+    #[must_use]
+    pub fn recorded(&self) -> bool {
+        self.recorded
+    }
+
+    /// A recording has begun, or is over.
+    pub fn set_recorded(&mut self, recorded: bool) {
+        if std::mem::replace(&mut self.recorded, recorded) != recorded {
+            self.tell(RoomEvent::RoomChanged);
+        }
     }
 
     /// Does what is asked of it.

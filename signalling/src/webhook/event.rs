@@ -42,11 +42,30 @@ pub(super) fn of(room: &Room, all: &[RoomEvent], event: &RoomEvent) -> Option<Ar
         }
         _ => return None,
     };
-    name.clone_into(&mut told.event);
     told.room = Some(describe::room(room));
+    Some(name_it(name, told))
+}
+
+/// What it is told when a recording has come further: it may last longer than its room, of which nothing is said.
+pub(super) fn of_egress(info: &proto::EgressInfo) -> Arc<proto::WebhookEvent> {
+    use proto::EgressStatus as Status;
+    let name = match info.status() {
+        Status::EgressStarting => "egress_started",
+        Status::EgressActive | Status::EgressEnding => "egress_updated",
+        _ => "egress_ended",
+    };
+    let told = proto::WebhookEvent {
+        egress_info: Some(info.clone()),
+        ..Default::default()
+    };
+    name_it(name, told)
+}
+
+fn name_it(name: &str, mut told: proto::WebhookEvent) -> Arc<proto::WebhookEvent> {
+    name.clone_into(&mut told.event);
     told.id = format!("EV_{}", secret());
     told.created_at = describe::whole(unix_now().as_secs());
-    Some(Arc::new(told))
+    Arc::new(told)
 }
 
 fn owner<'a>(room: &'a Room, all: &'a [RoomEvent], sid: &ParticipantSid) -> Option<&'a Participant> {

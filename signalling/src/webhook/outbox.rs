@@ -89,6 +89,11 @@ impl Webhooks {
         }
     }
 
+    /// Tells how far a recording has come.
+    pub(crate) fn tell_egress(&self, info: &proto::EgressInfo) {
+        self.put(&info.room_name, &event::of_egress(info));
+    }
+
     /// What has become of them.
     pub(crate) fn figures(&self) -> Figures {
         let lines = self.0.lock();

@@ -1,6 +1,7 @@
 // A recording: who may begins and ends it, everybody says whether they agree, all see how it stands.
 //
-// While there is one, a participant with the attribute `althing.recording` is in the room: `asks` or `running`.
+// While there is one, a participant with the attribute `althing.recording` is in the room: `asks` or `running`. Where only some are
+// recorded, `althing.recording.of` says whom.
 
 import { part } from './company.js';
 import { at, say } from './dom.js';
@@ -39,6 +40,12 @@ export class Recording {
     return part(this.room, 'althing.recording');
   }
 
+  /** Whether oneself is, or would be. */
+  #concerns(recorder) {
+    const of = recorder.attributes['althing.recording.of'];
+    return of === undefined || JSON.parse(of).includes(this.room.localParticipant.identity);
+  }
+
   async #toggle() {
     const on = Boolean(this.#recorder);
     // The recorder may be here before the answer is: who has asked is not asked.
@@ -71,7 +78,7 @@ export class Recording {
       this.#told = words;
     }
     if (!recorder) return void (at('consent').open && at('consent').close('over'));
-    if (answer === undefined) this.#ask();
+    if (answer === undefined && this.#concerns(recorder)) this.#ask();
   }
 
   #ask() {

@@ -7,8 +7,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
+use super::room::Asked;
 use super::thread::Status;
-use super::{Recorder, Wish, room};
+use super::{Recorder, Wish, egress, room};
 
 /// Longest body, in bytes.
 const MAX_REQUEST: usize = 4096;
@@ -50,8 +51,12 @@ async fn begin(
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Status>), Refusal> {
     let claims = recording_of(&recorder, &headers, &room)?;
-    let asked_by = claims.identity().map(str::to_owned);
-    let status = room::begin(&recorder, &room, asked_by).await?;
+    let mut asked = Asked::all();
+    asked.by = claims.identity().map(str::to_owned);
+    let begun = room::begin(&recorder, &room, asked).await?;
+    let status = begun.status.borrow().clone();
+    let job = recorder.0.signalling.announce_egress(&room);
+    tokio::spawn(egress::follow(job, begun));
     Ok((StatusCode::CREATED, Json(status)))
 }
 

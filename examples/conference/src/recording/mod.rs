@@ -11,12 +11,16 @@
 //! attribute `althing.recording` whether it `asks` or is `running`. Not one byte of media reaches the disk before everybody who is
 //! there has answered, and never one of who has not agreed.
 //!
+//! The server API asks for recordings by its calls about "egress" (`docs/protocol.md`), and knows those that began here as well.
+//!
 //! | file | one idea |
 //! |---|---|
 //! | `http` | the requests |
 //! | `room` | who is there, and what they send |
+//! | `egress` | what the server API asks for, and what it is told |
 //! | `thread` | what is written |
 
+mod egress;
 mod http;
 mod room;
 mod thread;
@@ -46,6 +50,8 @@ const SECRET: &str = "recorder.key";
 const FOLDER: &str = "recordings";
 /// By which the participant who records tells all how it stands. Nobody but parts of the server can have it.
 const ATTRIBUTE: &str = "althing.recording";
+/// And this, where only some are recorded, whom: their identities in JSON.
+const OF: &str = "althing.recording.of";
 
 /// How meetings are recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -111,6 +117,9 @@ impl Recorder {
             closed: AtomicBool::new(false),
         }));
         recorder.recover()?;
+        if let Some(orders) = recorder.0.signalling.egress_orders() {
+            tokio::spawn(egress::serve(Arc::downgrade(&recorder.0), orders));
+        }
         let shared = Arc::downgrade(&recorder.0);
         tokio::spawn(async move {
             loop {

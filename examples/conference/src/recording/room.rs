@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -11,24 +12,47 @@ use althing_media_core::LayerTarget;
 use althing_media_core::payload::MediaKind;
 use althing_recorder::recording::{Person, Recording, RecordingConfig, folder::Folder};
 use althing_signalling::Insider;
+use althing_signalling::egress::Wanted;
 use althing_signalling::room::{Encryption, Participant, ParticipantSid, Permissions, Profile, Room, TrackSid};
 use axum::http::StatusCode;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::thread::{self, Order, Status};
-use super::{ATTRIBUTE, Recorder, Running, SECRET, Wish, unix_ms};
+use super::thread::{self, Ended, Order, Status};
+use super::{ATTRIBUTE, OF, Recorder, Running, SECRET, Wish, unix_ms};
 
 /// Packets that may wait for the recorder's thread: a second of a hundred pictures.
 const CAPACITY: usize = 30_000;
 /// Wishes that may wait; who sends one waits as well.
 const MAX_WISHES: usize = 64;
 
-/// Somebody wants the room to be recorded.
-pub(super) async fn begin(
-    recorder: &Recorder,
-    room: &str,
-    asked_by: Option<String>,
-) -> Result<Status, (StatusCode, String)> {
+/// What somebody wants recorded.
+pub(super) struct Asked {
+    /// The identity of who wants it; `None` when the application's server does.
+    pub(super) by: Option<String>,
+    pub(super) wanted: Wanted,
+}
+
+impl Asked {
+    /// The whole room.
+    pub(super) fn all() -> Self {
+        Self {
+            by: None,
+            wanted: Wanted::Room { audio_only: false },
+        }
+    }
+}
+
+/// A recording that people are asked for.
+pub(super) struct Begun {
+    pub(super) status: watch::Receiver<Status>,
+    /// Ends it.
+    pub(super) wishes: mpsc::Sender<Wish>,
+    pub(super) end: oneshot::Receiver<Ended>,
+    pub(super) path: PathBuf,
+}
+
+/// Somebody wants the room, or something in it, to be recorded.
+pub(super) async fn begin(recorder: &Recorder, room: &str, asked: Asked) -> Result<Begun, (StatusCode, String)> {
     if !recorder.0.signalling.rooms().iter().any(|known| known == room) {
         return Err((StatusCode::NOT_FOUND, "There is nobody in the room.".to_owned()));
     }
@@ -38,7 +62,7 @@ pub(super) async fn begin(
         recorder,
         room,
         Running {
-            wishes,
+            wishes: wishes.clone(),
             status: status.clone(),
         },
     )?;
@@ -47,9 +71,14 @@ pub(super) async fn begin(
     // On its own: it goes on, or cleans up, when who has asked hangs up.
     tokio::spawn(async move {
         let _place = place;
-        match Task::open(&recorder, &room, asked_by, tell).await {
-            Ok(task) => {
-                let _ = reply.send(Ok(status.borrow().clone()));
+        match Task::open(&recorder, &room, asked, tell).await {
+            Ok((task, path, end)) => {
+                let _ = reply.send(Ok(Begun {
+                    status: status.clone(),
+                    wishes,
+                    end,
+                    path,
+                }));
                 task.run(inbox, status).await;
             }
             Err(problem) => {
@@ -107,9 +136,10 @@ fn keep_secret(recorder: &Recorder) -> io::Result<()> {
     fs::rename(&beside, &path)
 }
 
-/// The people of a room, without parts of the server: each for this stay.
-fn present(room: &Room) -> Vec<(ParticipantSid, Person)> {
-    let people = room.participants().iter().filter(|one| is_person(one));
+/// The people of a room of whom anything is wanted, without parts of the server: each for this stay.
+fn present(room: &Room, wanted: &Wanted) -> Vec<(ParticipantSid, Person)> {
+    let people = room.participants().iter();
+    let people = people.filter(|one| is_person(one) && wanted.concerns(one));
     let person = |one: &Participant| Person::new(&one.profile.identity, &one.profile.name);
     people.map(|one| (one.sid.clone(), person(one))).collect()
 }
@@ -120,6 +150,7 @@ fn is_person(one: &Participant) -> bool {
 
 struct Task {
     insider: Insider,
+    wanted: Wanted,
     orders: std::sync::mpsc::Sender<Order>,
     people: BTreeSet<ParticipantSid>,
     tracks: BTreeMap<TrackSid, bool>,
@@ -138,19 +169,25 @@ impl Task {
     async fn open(
         recorder: &Recorder,
         room: &str,
-        asked_by: Option<String>,
+        Asked { by, wanted }: Asked,
         tell: watch::Sender<Status>,
-    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    ) -> Result<(Self, PathBuf, oneshot::Receiver<Ended>), Box<dyn Error + Send + Sync>> {
         let shared = &recorder.0;
         let began = unix_ms();
         let plain = |one: char| if one.is_ascii_alphanumeric() { one } else { '-' };
         let name = format!("{began}-{}", room.chars().map(plain).take(40).collect::<String>());
         fs::create_dir_all(&shared.folder)?;
         keep_secret(recorder)?;
+        let mut attributes = BTreeMap::from([(ATTRIBUTE.to_owned(), "asks".to_owned())]);
+        let all = matches!(wanted, Wanted::Room { .. });
+        if !all {
+            // Until it is known whom.
+            attributes.insert(OF.to_owned(), "[]".to_owned());
+        }
         let profile = Profile {
             identity: shared.settings.identity.clone(),
             name: "Recording".to_owned(),
-            attributes: BTreeMap::from([(ATTRIBUTE.to_owned(), "asks".to_owned())]),
+            attributes,
             permissions: Permissions {
                 subscribe: true,
                 service: true,
@@ -159,27 +196,35 @@ impl Task {
             ..Profile::default()
         };
         let (insider, peer) = shared.signalling.insider(room, &profile, CAPACITY).await?;
-        let people = insider.look(present).unwrap_or_default();
+        let people = insider.look(|room| present(room, &wanted)).unwrap_or_default();
+        if !all {
+            let identities: Vec<&str> = people.iter().map(|(_, one)| one.identity.as_str()).collect();
+            insider.set_attribute(OF, &serde_json::to_string(&identities)?);
+        }
         let mut config = RecordingConfig::new(&name, began, recorder.signer()?);
         config.room = room.to_owned();
         config.keep_days = shared.settings.keep_days;
-        config.by = asked_by.and_then(|by| people.iter().position(|(_, one)| one.identity == by));
+        config.by = by.and_then(|by| people.iter().position(|(_, one)| one.identity == by));
         config.people = people.iter().map(|(_, one)| one.clone()).collect();
         let recording = Recording::new(Instant::now(), config);
-        let folder = Folder::create(&shared.folder.join(&name), &recorder.disk()?, recording)?;
-        Ok(Self {
+        let path = shared.folder.join(&name);
+        let folder = Folder::create(&path, &recorder.disk()?, recording)?;
+        let (ended, end) = oneshot::channel();
+        let task = Self {
             insider,
+            wanted,
             // They are known to the machine: who has gone meanwhile has to be told to it.
             people: people.iter().map(|(sid, _)| sid.clone()).collect(),
-            orders: thread::start(folder, peer, people, tell)?,
+            orders: thread::start(folder, peer, people, tell, ended)?,
             tracks: BTreeMap::new(),
             speakers: Vec::new(),
-        })
+        };
+        Ok((task, path, end))
     }
 
     async fn run(mut self, mut wishes: mpsc::Receiver<Wish>, mut status: watch::Receiver<Status>) {
         let mut told = String::new();
-        while let Some(seen) = self.insider.look(Seen::of) {
+        while let Some(seen) = self.insider.look(|room| Seen::of(room, &self.wanted)) {
             self.follow(seen).await;
             let state = status.borrow_and_update().state.clone();
             if state == "over" {
@@ -199,7 +244,7 @@ impl Task {
             }
         }
         self.order(Order::Stop);
-        // The thread tells no more when everything is written.
+        // There is nothing more to tell when everything is written, and told to the server API.
         while status.changed().await.is_ok() {}
     }
 
@@ -252,7 +297,8 @@ impl Task {
 
     /// Whoever has this identity now says something.
     fn answer(&self, identity: &str, agrees: bool) {
-        let present = self.insider.look(present).unwrap_or_default();
+        let present = self.insider.look(|room| present(room, &self.wanted));
+        let present = present.unwrap_or_default();
         if let Some((sid, _)) = present.into_iter().find(|(_, one)| one.identity == identity) {
             self.order(Order::Answer(sid, agrees));
         }
@@ -265,14 +311,14 @@ impl Task {
 }
 
 impl Seen {
-    fn of(room: &Room) -> Self {
+    fn of(room: &Room, wanted: &Wanted) -> Self {
         let people = || room.participants().iter().filter(|one| is_person(one));
         let mut tracks = BTreeMap::new();
         for one in people() {
             // What is encrypted for its receivers nobody could play.
             for track in one
                 .tracks()
-                .filter(|track| track.details.encryption == Encryption::None)
+                .filter(|track| wanted.takes(one, track) && track.details.encryption == Encryption::None)
             {
                 let about = (one.sid.clone(), track.kind, track.source.as_str(), track.muted);
                 tracks.insert(track.sid.clone(), about);
@@ -281,7 +327,7 @@ impl Seen {
         let mut speakers: Vec<&Participant> = people().filter(|one| one.speaking > 0).collect();
         speakers.sort_by_key(|one| std::cmp::Reverse(one.speaking));
         Self {
-            people: present(room),
+            people: present(room, wanted),
             tracks,
             speakers: speakers.into_iter().map(|one| one.sid.clone()).collect(),
         }

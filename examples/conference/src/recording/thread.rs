@@ -14,7 +14,7 @@ use althing_recorder::recording::{Person, PersonId, TrackInfo, TrackNumber};
 use althing_signalling::Followed;
 use althing_signalling::room::{ParticipantSid, TrackSid};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// How long an order may wait for the next packet.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -46,12 +46,21 @@ pub(super) struct Status {
     people: BTreeMap<String, bool>,
 }
 
-/// Starts the thread. It drops `tell` when everything is written.
+/// How a recording went, when everything is written.
+pub(super) struct Ended {
+    /// A sentence when it broke off.
+    pub(super) result: Result<(), String>,
+    /// Dropped by who is told last: then it is over.
+    pub(super) _tell: watch::Sender<Status>,
+}
+
+/// Starts the thread. In the end it gives `tell` away with [`Ended`].
 pub(super) fn start(
     folder: Folder,
     peer: LocalPeer,
     people: Vec<(ParticipantSid, Person)>,
     tell: watch::Sender<Status>,
+    ended: oneshot::Sender<Ended>,
 ) -> io::Result<Sender<Order>> {
     let (sender, orders) = mpsc::channel();
     let numbered = (1..).map(PersonId).zip(people);
@@ -66,9 +75,15 @@ pub(super) fn start(
     };
     tape.report();
     thread::Builder::new().name("recorder".to_owned()).spawn(move || {
-        if let Err(error) = tape.run(&peer, &orders) {
+        let (result, tell) = tape.run(&peer, &orders);
+        if let Err(error) = &result {
             tracing::error!(%error, "a recording has ended: its log cannot be written");
         }
+        // Not everybody wants to know.
+        let _ = ended.send(Ended {
+            result: result.map_err(|error| format!("The log cannot be written: {error}")),
+            _tell: tell,
+        });
     })?;
     Ok(sender)
 }
@@ -82,7 +97,14 @@ struct Tape {
 }
 
 impl Tape {
-    fn run(mut self, peer: &LocalPeer, orders: &Receiver<Order>) -> io::Result<()> {
+    /// Gives back whom it tells: that is not over yet.
+    fn run(mut self, peer: &LocalPeer, orders: &Receiver<Order>) -> (io::Result<()>, watch::Sender<Status>) {
+        let result = self.record(peer, orders);
+        let result = result.and_then(|()| self.folder.finish(Instant::now(), peer.lost()));
+        (result, self.tell)
+    }
+
+    fn record(&mut self, peer: &LocalPeer, orders: &Receiver<Order>) -> io::Result<()> {
         let mut due: Option<Instant> = None;
         loop {
             let now = Instant::now();
@@ -114,7 +136,7 @@ impl Tape {
                 self.report();
             }
         }
-        self.folder.finish(Instant::now(), peer.lost())
+        Ok(())
     }
 
     /// Wishes for keyframes go to the router; gives when something is due.
