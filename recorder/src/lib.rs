@@ -14,5 +14,6 @@ pub mod input;
 pub mod recording;
 pub mod recover;
 pub mod timeline;
+pub mod upload;
 
 pub use frame::{AudioFormat, Frame, MediaTime, TrackFormat, VideoFormat};

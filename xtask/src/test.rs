@@ -154,7 +154,9 @@ fn programs() -> Command {
 fn tests() -> Command {
     let mut tests = vec!["test", "--no-fail-fast"];
     tests.extend(TESTED);
-    cargo(&tests)
+    let mut command = cargo(&tests);
+    command.env("ALTHING_PYTHON", workspace::python());
+    command
 }
 
 fn doctests() -> Command {

@@ -156,6 +156,8 @@ pub enum Entry {
         /// What was there.
         files: Vec<DeletedFile>,
     },
+    /// What was deleted is gone from a store too. Comes after [`Self::Deleted`].
+    Erased(Erased),
 }
 
 impl Entry {
@@ -164,7 +166,12 @@ impl Entry {
     pub fn is_signed(&self) -> bool {
         matches!(
             self,
-            Self::Opened { .. } | Self::Started { .. } | Self::Consent(_) | Self::Closed { .. } | Self::Deleted { .. }
+            Self::Opened { .. }
+                | Self::Started { .. }
+                | Self::Consent(_)
+                | Self::Closed { .. }
+                | Self::Deleted { .. }
+                | Self::Erased(_)
         )
     }
 }
@@ -189,6 +196,18 @@ pub enum DeleteReason {
     Expired,
     /// Somebody who may asked for it.
     Requested,
+}
+
+/// What is gone from a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers")]
+pub struct Erased {
+    /// When, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// The store, without secrets.
+    pub url: String,
+    /// Names, as in the folder.
+    pub files: Vec<String>,
 }
 
 /// A file that is gone.

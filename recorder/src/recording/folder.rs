@@ -9,9 +9,10 @@
 //! ```
 //!
 //! Here is the only code of the machine that touches files. It blocks for as long as the log takes: a few lines of text now
-//! and then; media go through the thread of [`crate::file::Disk`]. Not here: where recordings lie, who may have them.
+//! and then; media go through the thread of [`crate::file::Disk`]. What lies in a store instead is known by the journal of
+//! [`crate::upload`]. Not here: where recordings lie, who may have them; how they get into a store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -23,12 +24,13 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 
 use super::chain::{Chain, Fault, Log, Signer, hex};
-use super::entry::{DeleteReason, DeletedFile, Entry};
+use super::entry::{DeleteReason, DeletedFile, Entry, Erased};
 use super::{Manifest, Output, Recording};
 use crate::container::Container;
 use crate::file::{Disk, Taken, Writer, WriterConfig};
 use crate::frame::MediaTime;
 use crate::recover;
+use crate::upload::{JOURNAL, Journal, Stored};
 
 /// The log's name.
 pub const LOG: &str = "events.jsonl";
@@ -218,6 +220,9 @@ pub fn recover(path: &Path, key: Option<&str>) -> io::Result<State> {
         // Of a log that says nothing (it may be another server's) no manifest is made, least of all over a good one.
         return Ok(State::Damaged(fault));
     }
+    if is_told(path, &log) {
+        return Ok(state_of(&log));
+    }
     let deleted = log.lines.iter().any(|line| matches!(line.entry, Entry::Deleted { .. }));
     if log.fault == Some(Fault::Torn) {
         file.set_len(log.len as u64)?;
@@ -229,14 +234,12 @@ pub fn recover(path: &Path, key: Option<&str>) -> io::Result<State> {
         recover::directory(path, &mut |_| ())?;
     }
     write_manifest(path, &log, &mut |name| length(&path.join(name)))?;
-    Ok(match log.fault {
-        Some(fault) if fault != Fault::Torn => State::Damaged(fault),
-        _ => State::Complete,
-    })
+    Ok(state_of(&log))
 }
 
 /// Deletes the media of a recording, and writes down, signed, what is deleted; the log and the manifest stay. `unix_ms` is the
-/// time, in milliseconds since 1970. Does nothing to a recording that somebody records into, or that is none.
+/// time, in milliseconds since 1970. Does nothing to a recording that somebody records into, or that is none. Media in a store
+/// are told too; it is for the caller to erase them there, and then to say so by [`note_erased`].
 ///
 /// # Errors
 ///
@@ -251,10 +254,13 @@ pub fn delete(path: &Path, reason: DeleteReason, signer: Signer, unix_ms: u64) -
         return Ok(State::InUse);
     };
     let log = read(&path.join(LOG), Some(&key))?;
-    let files = media(path)?
+    let mut files = media(path)?
         .iter()
         .map(|file| describe(file))
         .collect::<io::Result<Vec<_>>>()?;
+    let told = |name: &str| is_deleted(&log, name) || files.iter().any(|file| file.file == name);
+    let away: Vec<DeletedFile> = stored(path)?.into_iter().filter(|file| !told(&file.file)).collect();
+    files.extend(away);
     if !files.is_empty() {
         let mut chain = Chain::after(signer, &log);
         let at = log.lines.last().map_or(MediaTime::ZERO, |line| MediaTime(line.at));
@@ -267,6 +273,57 @@ pub fn delete(path: &Path, reason: DeleteReason, signer: Signer, unix_ms: u64) -
         write_manifest(path, &log, &mut |_| None)?;
     }
     Ok(State::Complete)
+}
+
+/// Writes down, signed, that these files are no longer in the store at `url`. Does nothing to a recording that somebody records
+/// into, or whose log is not whole.
+///
+/// # Errors
+///
+/// When the log cannot be read or written.
+pub fn note_erased(path: &Path, signer: Signer, erased: Erased) -> io::Result<State> {
+    let Some(mut file) = lock(path)? else {
+        return Ok(State::InUse);
+    };
+    let log = read(&path.join(LOG), Some(&signer.public_key()))?;
+    if let Some(fault) = log.fault {
+        return Ok(State::Damaged(fault));
+    }
+    let mut chain = Chain::after(signer, &log);
+    let at = log.lines.last().map_or(MediaTime::ZERO, |line| MediaTime(line.at));
+    let line = chain
+        .line(at, &Entry::Erased(erased))
+        .ok_or(io::ErrorKind::FileTooLarge)?;
+    file.write_all(line.as_bytes())?;
+    file.sync_data()?;
+    let log = read(&path.join(LOG), None)?;
+    write_manifest(path, &log, &mut |_| None)?;
+    Ok(State::Complete)
+}
+
+/// The files of a recording that were deleted and are not yet known to be gone from a store; `None` when it was not deleted.
+///
+/// # Errors
+///
+/// When the log cannot be read.
+pub fn to_erase(path: &Path) -> io::Result<Option<BTreeSet<String>>> {
+    let log = read(&path.join(LOG), None)?;
+    let mut names: Option<BTreeSet<String>> = None;
+    for line in log.lines {
+        match line.entry {
+            Entry::Deleted { files, .. } => {
+                let files = files.into_iter().map(|file| file.file);
+                names.get_or_insert_default().extend(files);
+            }
+            Entry::Erased(erased) => {
+                if let Some(names) = &mut names {
+                    names.retain(|name| !erased.files.contains(name));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
 }
 
 /// Deletes the media of a recording whose time is over at `unix_ms`; whether it is.
@@ -307,6 +364,43 @@ fn read(path: &Path, key: Option<&str>) -> io::Result<Log> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_LOG).read_to_end(&mut bytes)?;
     Ok(Log::read(&bytes, key))
+}
+
+/// The manifest says all that the log says.
+fn is_told(path: &Path, log: &Log) -> bool {
+    let manifest = fs::read(path.join(MANIFEST)).ok();
+    let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+    let last = log.lines.last().map(|line| line.hash.as_str());
+    log.fault.is_none() && manifest.is_some_and(|manifest| Some(manifest.log.hash.as_str()) == last)
+}
+
+fn state_of(log: &Log) -> State {
+    match log.fault {
+        Some(fault) if fault != Fault::Torn => State::Damaged(fault),
+        _ => State::Complete,
+    }
+}
+
+fn is_deleted(log: &Log, name: &str) -> bool {
+    log.lines.iter().any(|line| match &line.entry {
+        Entry::Deleted { files, .. } => files.iter().any(|file| file.file == name),
+        _ => false,
+    })
+}
+
+/// The media that a store has whole, as its journal says.
+fn stored(path: &Path) -> io::Result<Vec<DeletedFile>> {
+    let journal = match fs::read(path.join(JOURNAL)) {
+        Ok(bytes) => Journal::read(&bytes).0,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let media = journal
+        .files()
+        .filter(|(name, _)| Container::of(Path::new(name)).is_some());
+    let whole = media.filter_map(|(name, sent)| Some((name, sent.stored.as_ref()?)));
+    let file = |(name, stored): (&str, &Stored)| DeletedFile::new(name.to_owned(), stored.bytes, stored.sha256.clone());
+    Ok(whole.map(file).collect())
 }
 
 fn write_manifest(path: &Path, log: &Log, length_of: &mut dyn FnMut(&str) -> Option<MediaTime>) -> io::Result<()> {

@@ -19,10 +19,12 @@
 //! | `room` | who is there, and what they send |
 //! | `egress` | what the server API asks for, and what it is told |
 //! | `thread` | what is written |
+//! | `store` | what of it goes into a bucket |
 
 mod egress;
 mod http;
 mod room;
+mod store;
 mod thread;
 
 use std::collections::HashMap;
@@ -40,6 +42,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::http::routes;
+use self::store::{Store, StoreSettings};
 use self::thread::Status;
 
 /// How often it is looked for recordings whose time is over.
@@ -61,6 +64,8 @@ pub(crate) struct RecordingSettings {
     pub(crate) identity: String,
     /// After how many days media are deleted; without it, when somebody deletes them.
     pub(crate) keep_days: Option<u32>,
+    /// Where they are stored beside the folder.
+    pub(crate) store: Option<StoreSettings>,
 }
 
 impl Default for RecordingSettings {
@@ -68,6 +73,7 @@ impl Default for RecordingSettings {
         Self {
             identity: "recorder".to_owned(),
             keep_days: None,
+            store: None,
         }
     }
 }
@@ -81,6 +87,7 @@ struct Shared {
     settings: RecordingSettings,
     folder: PathBuf,
     secret: [u8; 32],
+    store: Option<Store>,
     /// Made with the first recording.
     disk: Mutex<Option<Arc<Disk>>>,
     running: Mutex<HashMap<String, Running>>,
@@ -107,10 +114,16 @@ impl Recorder {
     /// When there is a data folder with recordings that cannot be read.
     pub(crate) fn start(signalling: Signalling, data: &Path, settings: RecordingSettings) -> io::Result<Self> {
         let folder = data.join(FOLDER);
+        let secret = secret(&data.join(SECRET), folder.exists())?;
+        let store = settings
+            .store
+            .as_ref()
+            .map(|store| Store::open(store, secret, Arc::new(|_, _| ())));
         let recorder = Self(Arc::new(Shared {
             signalling,
             settings,
-            secret: secret(&data.join(SECRET), folder.exists())?,
+            secret,
+            store: store.transpose().map_err(io::Error::other)?,
             folder,
             disk: Mutex::new(None),
             running: Mutex::new(HashMap::new()),
@@ -158,6 +171,7 @@ impl Recorder {
                 Ok(state) => tracing::debug!(path = %path.display(), ?state, "a recording"),
                 Err(error) => tracing::warn!(path = %path.display(), %error, "a recording cannot be finished"),
             }
+            self.settle(&path);
         }
         self.expire();
         Ok(())
@@ -170,10 +184,20 @@ impl Recorder {
                 .signer()
                 .and_then(|signer| folder::expire(&path, signer, unix_ms()));
             match expired {
-                Ok(true) => tracing::info!(path = %path.display(), "a recording was deleted, as its time is over"),
+                Ok(true) => {
+                    tracing::info!(path = %path.display(), "a recording was deleted, as its time is over");
+                    self.settle(&path);
+                }
                 Ok(false) => {}
                 Err(error) => tracing::warn!(path = %path.display(), %error, "a recording cannot be deleted"),
             }
+        }
+    }
+
+    /// The store gets what the folder of a recording that is over has.
+    fn settle(&self, path: &Path) {
+        if let Some(store) = &self.0.store {
+            store.settle(path);
         }
     }
 
@@ -186,7 +210,13 @@ impl Recorder {
         if let Some(disk) = disk.as_ref() {
             return Ok(disk.clone());
         }
-        let started = Disk::start(DiskConfig::default(), |event| tracing::info!("{event}"))?;
+        let store = self.0.store.clone();
+        let started = Disk::start(DiskConfig::default(), move |event| {
+            tracing::info!("{event}");
+            if let Some(store) = &store {
+                store.handle_event(&event);
+            }
+        })?;
         Ok(disk.insert(Arc::new(started)).clone())
     }
 

@@ -17,6 +17,7 @@ use althing_signalling::room::{Encryption, Participant, ParticipantSid, Permissi
 use axum::http::StatusCode;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::store::Following;
 use super::thread::{self, Ended, Order, Status};
 use super::{ATTRIBUTE, OF, Recorder, Running, SECRET, Wish, unix_ms};
 
@@ -151,6 +152,8 @@ fn is_person(one: &Participant) -> bool {
 struct Task {
     insider: Insider,
     wanted: Wanted,
+    /// Dropped when everything is written.
+    _following: Option<Following>,
     orders: std::sync::mpsc::Sender<Order>,
     people: BTreeSet<ParticipantSid>,
     tracks: BTreeMap<TrackSid, bool>,
@@ -211,6 +214,7 @@ impl Task {
         let folder = Folder::create(&path, &recorder.disk()?, recording)?;
         let (ended, end) = oneshot::channel();
         let task = Self {
+            _following: shared.store.as_ref().map(|store| store.follow(&path)),
             insider,
             wanted,
             // They are known to the machine: who has gone meanwhile has to be told to it.

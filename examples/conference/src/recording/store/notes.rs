@@ -1,0 +1,74 @@
+//! The journal of one recording on the disk.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use althing_recorder::upload::{JOURNAL, Journal, Line, Sent};
+use tokio::task::spawn_blocking;
+
+/// What was sent of a recording, and the file that says so.
+#[derive(Debug, Clone)]
+pub(super) struct Notes(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    /// Made with the first line.
+    file: Option<File>,
+    journal: Journal,
+}
+
+impl Notes {
+    /// Reads what there is, and cuts what a crash has left of the last line.
+    pub(super) fn open(recording: &Path) -> io::Result<Self> {
+        let path = recording.join(JOURNAL);
+        let mut inner = Inner {
+            file: None,
+            journal: Journal::default(),
+            path,
+        };
+        match OpenOptions::new().read(true).append(true).open(&inner.path) {
+            Ok(mut file) => {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                let (journal, good) = Journal::read(&bytes);
+                file.set_len(good as u64)?;
+                (inner.file, inner.journal) = (Some(file), journal);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Self(Arc::new(Mutex::new(inner))))
+    }
+
+    /// Looks at it.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Journal) -> T) -> T {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner).journal)
+    }
+
+    /// What was sent of a file.
+    pub(super) fn sent(&self, file: &str) -> Sent {
+        self.look(|journal| journal.sent(file).cloned().unwrap_or_default())
+    }
+
+    /// Appends a line, and forces it onto the disk: something that cannot be made good again may follow.
+    pub(super) async fn note(&self, line: Line) -> io::Result<()> {
+        let inner = self.0.clone();
+        let noted = spawn_blocking(move || {
+            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            if inner.file.is_none() {
+                let created = OpenOptions::new().create(true).append(true).open(&inner.path)?;
+                inner.file = Some(created);
+            }
+            if let Some(file) = &mut inner.file {
+                file.write_all(line.to_text().as_bytes())?;
+                file.sync_data()?;
+            }
+            inner.journal.note(line);
+            Ok(())
+        });
+        noted.await.map_err(io::Error::other)?
+    }
+}
