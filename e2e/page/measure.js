@@ -1,16 +1,17 @@
 // Runs inside a browser page: what a watcher sees and hears, measured from outside the connection.
 
-/** Follows the pictures that a video element really shows: counts them and keeps the longest gaps between two. */
+/** Follows the pictures that a video element really shows: counts them, keeps the gaps between two and the narrowest. */
 export class FrameClock {
   constructor(video) {
     this.video = video;
     this.reset();
-    const onFrame = (now) => {
+    const onFrame = (now, { width }) => {
       if (this.stopped) return;
       if (this.last !== undefined) this.gaps.push(now - this.last);
       this.first ??= now;
       this.last = now;
       this.frames += 1;
+      this.narrowest = Math.min(this.narrowest, width);
       video.requestVideoFrameCallback(onFrame);
     };
     video.requestVideoFrameCallback(onFrame);
@@ -21,9 +22,10 @@ export class FrameClock {
     this.gaps = [];
     this.last = undefined;
     this.first = undefined;
+    this.narrowest = Infinity;
   }
 
-  /** Frames shown, longest gap in ms (up to now included), size of the picture. */
+  /** Frames shown, longest gap in ms (up to now included), size of the picture, least width of all. */
   read() {
     const tail = this.last === undefined ? Infinity : performance.now() - this.last;
     return {
@@ -31,6 +33,7 @@ export class FrameClock {
       longestGap: Math.max(tail, ...this.gaps),
       width: this.video.videoWidth,
       height: this.video.videoHeight,
+      narrowest: this.narrowest,
       firstAt: this.first,
     };
   }
@@ -167,14 +170,20 @@ export async function observe(pc, clock, seconds) {
   const [level] = await Promise.all([loudness(pc, seconds * 1000)]);
   const shown = clock.read();
   const after = await receiving(pc);
+  const rise = (name) => (after[name] ?? 0) - (before[name] ?? 0);
   return {
     ...after,
     decoded: after.framesDecoded - before.framesDecoded,
     freezes: after.freezeCount === undefined ? undefined : after.freezeCount - before.freezeCount,
     frozen: after.totalFreezesDuration === undefined ? undefined : after.totalFreezesDuration - before.totalFreezesDuration,
     lost: after.packetsLost - before.packetsLost,
+    videoBytes: rise('videoBytes'),
+    audioNacks: rise('audioNacks'),
+    madeUp: rise('concealed') / rise('samples'),
+    soundBytes: Math.round(rise('audioBytes') / rise('audioPackets')),
     shown: shown.frames,
     longestGap: shown.longestGap,
+    narrowest: shown.narrowest,
     level,
     skew: await skew(pc),
   };
