@@ -226,12 +226,14 @@ impl Estimator {
             }
         }
         let bytes = arrivals.iter().map(|packet| u64::from(packet.size)).sum();
-        let fresh = self.losses.on_feedback(at, bytes, arrivals.len() as u64, told.lost);
         let heard = Heard {
             arrived: arrivals.len(),
             lost: told.lost,
             revived: self.is_silent(),
         };
+        // What a cut line has lost says nothing about what it loses when it is there.
+        let lost = if heard.revived { 0 } else { told.lost };
+        let fresh = self.losses.on_feedback(at, bytes, heard.arrived as u64, lost);
         self.arrivals = arrivals;
         self.on_heard(at);
         self.decide(at, signal.unwrap_or_else(|| self.trend.signal()), fresh);
