@@ -10,19 +10,20 @@ const NAMES = [
   'Rósa', 'Sven', 'Þóra', 'Uxía Fernández', 'Václav', 'Wanjiru', 'Xenia', 'Yusuf',
 ];
 
-/** Opens the page that holds the others. `add(count)` lets in so many more. */
+/** Opens the page that holds the others. `add(count, all)` lets in so many more; with `all` each has camera and microphone. `speak(index)`
+ * has one of them speak and the others be silent. */
 export async function openCrowd(t, server, room) {
   t.scripts ??= await serveFiles(t);
   const page = await (await openChromium(t)).page(`${server.base}/healthz`);
   let here = 0;
-  page.add = async (count) => {
+  page.add = async (count, all = false) => {
     const people = NAMES.slice(here, here + count).map((name, index) => {
       const number = here + index;
       return {
         name,
         token: token({ room, identity: `person-${number}`, name, grant: { canUpdateOwnMetadata: true } }),
-        camera: number % 6 !== 2,
-        microphone: number === 0 || number % 5 === 1,
+        camera: all || number % 6 !== 2,
+        microphone: all || number === 0 || number % 5 === 1,
         hand: number % 11 === 3 ? 1000 + number : undefined,
       };
     });
@@ -34,5 +35,6 @@ export async function openCrowd(t, server, room) {
       window.rooms = [...(window.rooms ?? []), ...(await many.crowd(sdk, base.replace('http', 'ws'), people))];
     }, { scripts: t.scripts, base: server.base, people });
   };
+  page.speak = (index) => page.run((index) => many.speak(rooms, index), index);
   return page;
 }

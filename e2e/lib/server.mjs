@@ -84,13 +84,18 @@ export function follow(stream, each) {
   });
 }
 
+/** A server with a file of settings. */
+export async function startServerWith(t, settings, options = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'althing-server-'));
+  t.defer(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, 'althing.toml');
+  await writeFile(file, settings);
+  return startServer(t, { ...options, flags: ['--config', file, ...(options.flags ?? [])] });
+}
+
 /** The server on the machine's own network address, with a key of its own: for browsers that do not use loopback. */
 export async function startOpenServer(t, { flags = [], key = { key: 'hall', secret: randomBytes(24).toString('hex') } } = {}) {
   const address = Object.values(networkInterfaces()).flat().find((one) => one.family === 'IPv4' && !one.internal)?.address;
   if (!address) return undefined;
-  const folder = await mkdtemp(join(tmpdir(), 'althing-server-'));
-  t.defer(() => rm(folder, { recursive: true, force: true }));
-  const file = join(folder, 'althing.toml');
-  await writeFile(file, `[media]\nlisten = ["${address}"]\n[keys]\n${key.key} = "${key.secret}"\n`);
-  return startServer(t, { flags: ['--config', file, ...flags], key });
+  return startServerWith(t, `[media]\nlisten = ["${address}"]\n[keys]\n${key.key} = "${key.secret}"\n`, { flags, key });
 }

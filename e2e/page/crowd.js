@@ -13,6 +13,13 @@ export async function crowd(sdk, url, people, fps = 5) {
 /** Lets one of them share a slide. */
 export const share = (room) => room.localParticipant.publishTrack(slide(room.localParticipant.name), { source: 'screen_share', simulcast: false });
 
+/** One of them speaks from now on, and the others are silent. */
+export function speak(rooms, speaker) {
+  for (const [index, { localParticipant }] of rooms.entries()) {
+    localParticipant.getTrackPublication('microphone').track.mediaStreamTrack.speak(index === speaker);
+  }
+}
+
 async function join(sdk, url, { token, name, camera, microphone, hand }, fps) {
   const room = new sdk.Room({ dynacast: true, disconnectOnPageLeave: false });
   await room.connect(url, token, { autoSubscribe: false });
@@ -81,7 +88,9 @@ function voice() {
   tone.connect(gain).connect(out);
   tone.start();
   slow.start();
-  return out.stream.getAudioTracks()[0];
+  const [track] = out.stream.getAudioTracks();
+  track.speak = (loud) => [gain, depth].forEach((one) => (one.gain.value = loud ? 0.2 : 0));
+  return track;
 }
 
 function blank(width, height) {

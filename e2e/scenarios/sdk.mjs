@@ -2,10 +2,11 @@
 
 import WebSocket from 'ws';
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
+import { openCrowd } from '../lib/crowd.mjs';
 import { member } from '../lib/members.mjs';
 import { publish, watch } from '../lib/people.mjs';
-import { check, scenario, until } from '../lib/runner.mjs';
-import { startOpenServer, startServer, token } from '../lib/server.mjs';
+import { check, scenario, sleep, until } from '../lib/runner.mjs';
+import { startOpenServer, startServer, startServerWith, token } from '../lib/server.mjs';
 
 scenario('sdk: two join, publish, see, mute, leave', { seconds: 120 }, async (t) => {
   const server = await startServer(t);
@@ -56,6 +57,34 @@ scenario('sdk: with publishers and watchers of the other protocols', { seconds: 
   const watcher = await watch(t, await openChromium(t), server, 'hall', { participant: 'ada' });
   const seen = await watcher.observe(3);
   check(seen.decoded > 30, `only ${seen.decoded} frames decoded`);
+});
+
+scenario('sdk: who spoke last is seen, and the loudest is heard', { seconds: 90, beside: true }, async (t) => {
+  const server = await startServerWith(t, '[room]\nlast_n = 2\nloudest_audio = 1\n');
+  const crowd = await openCrowd(t, server, 'hall');
+  await crowd.add(4, true);
+  const zoe = await member(t, await openChromium(t), server, 'hall', 'zoe');
+  const look = () => Promise.all([0, 1, 2, 3].map(async (index) => {
+    const [picture, sound] = await Promise.all(['camera', 'microphone'].map((source) => zoe.inbound(`person-${index}`, source)));
+    return { frames: picture.frames, packets: sound.packets };
+  }));
+  for (const [speaker, seen] of [[0, undefined], [2, [0, 2]], [3, [2, 3]]]) {
+    await crowd.speak(speaker);
+    const before = await look();
+    await until(`${speaker} is seen and heard`, async () => {
+      const { frames, packets } = (await look())[speaker];
+      return frames > before[speaker].frames + 3 && packets > before[speaker].packets + 20;
+    }, 15_000);
+    await sleep(1000);
+    const start = await look();
+    await sleep(2000);
+    const end = await look();
+    const more = end.map(({ frames, packets }, index) => [frames - start[index].frames, packets - start[index].packets]);
+    t.note(`${speaker} speaks: ${JSON.stringify(more)}`);
+    const those = (kind, least) => [0, 1, 2, 3].filter((index) => more[index][kind] > least);
+    check(`${those(1, 5)}` === `${speaker}`, `${speaker} speaks, and ${those(1, 5)} are heard: ${JSON.stringify(more)}`);
+    check(!seen || `${those(0, 1)}` === `${seen}`, `${speaker} speaks, and ${those(0, 1)} are seen: ${JSON.stringify(more)}`);
+  }
 });
 
 scenario('sdk: data, speakers, quality, metadata', { seconds: 120 }, async (t) => {
