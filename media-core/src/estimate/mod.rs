@@ -78,6 +78,9 @@ const LIMIT_FORGOTTEN: i64 = 10_000_000;
 const FIRST_GUESS: i64 = 1_000_000;
 /// More than is wanted need not be proved, but some.
 const ROOM: f64 = 1.25;
+/// A line that has shown a queue within this time, in µs, is near its limit, or others use it too: a short probe would find
+/// what they need.
+const UNTOUCHED: i64 = 3_000_000;
 /// A queue that is longer is not probed, in µs.
 const CALM: i64 = 30_000;
 
@@ -149,6 +152,8 @@ pub struct Estimator {
     first_heard: Option<i64>,
     /// After a silence.
     heard_again: Option<i64>,
+    /// When a queue was seen last.
+    queued: Option<i64>,
     begun: bool,
     /// Used and kept by `on_feedback`.
     arrivals: Vec<Arrival>,
@@ -177,6 +182,7 @@ impl Estimator {
             heard: 0,
             first_heard: None,
             heard_again: None,
+            queued: None,
             begun: false,
             arrivals: Vec::new(),
         }
@@ -213,6 +219,9 @@ impl Estimator {
             self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
         }
         self.queue.on_arrivals(&arrivals);
+        if self.queue.standing() > AMPLE_QUEUE {
+            self.queued = Some(at);
+        }
         let mut signal = None;
         for packet in &arrivals {
             self.arriving.count(packet.arrived, packet.size);
@@ -411,8 +420,9 @@ impl Estimator {
         // Old news is no news.
         let stale = now - self.heard > SILENCE && self.cut.is_none();
         let calm = stale || self.trend.signal() == Signal::Normal && self.queue.standing() < CALM;
+        let alone = self.queued.is_none_or(|at| now - at > UNTOUCHED);
         let rate = self.control.rate();
-        if calm && self.control.may_try(now) && rate < self.wanted {
+        if calm && alone && self.control.may_try(now) && rate < self.wanted {
             self.probes.now_and_then(now, rate);
         }
     }
