@@ -22,6 +22,8 @@ use crate::transport::{Protocol, Transport};
 /// Time between two rounds of reports. RFC 3550 §6.2 would let a session of two report more often; once a second is
 /// what every browser expects.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Time from the connection to the first round: soon, because lip sync waits for it.
+pub const FIRST_REPORT: Duration = Duration::from_millis(200);
 /// SSRCs that one endpoint may send from: 16 cameras with three encodings, and retransmissions.
 pub const MAX_SSRCS: usize = 128;
 /// Addresses that one endpoint may use at a time; the oldest is forgotten first.
@@ -158,6 +160,15 @@ impl Endpoint {
     #[must_use]
     pub fn rtcp_ssrc(&self) -> Ssrc {
         Ssrc(1)
+    }
+
+    /// A stream has begun to go to it, or its clock has become known: who is in this process, and may write down when
+    /// things were, gets reports soon.
+    pub fn hasten_reports(&mut self, now: Instant) {
+        if let (Transport::Local(_), Some(due)) = (&self.transport, &mut self.report_due) {
+            *due = (*due).min(now + FIRST_REPORT);
+            self.stirred = true;
+        }
     }
 
     /// What is added to the peer's wall clock to get ours, modulo 2⁶⁴: fixed by its first sender report, so that all

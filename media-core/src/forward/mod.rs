@@ -145,6 +145,17 @@ impl Forwarder {
         }
     }
 
+    /// Media time is to be true rather than continuous: for who writes down when things were, and is no screen.
+    pub fn set_exact(&mut self) {
+        self.timeline.set_exact();
+    }
+
+    /// Whether it is to be so.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.timeline.is_exact()
+    }
+
     /// Another track stands behind the subscription from now on: start afresh, with continuous numbers.
     pub fn reset_source(&mut self) {
         self.end_epoch();

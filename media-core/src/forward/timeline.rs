@@ -12,6 +12,8 @@ const MAX_DISAGREEMENT: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub struct Timeline {
     shift: u32,
+    /// Another encoding begins where reports put it, even if that has passed.
+    exact: bool,
     encoding: Option<u8>,
     clock_rate: u32,
     /// The latest output time, and when it went out.
@@ -29,6 +31,17 @@ impl Timeline {
     #[must_use]
     pub fn shift(&self) -> u32 {
         self.shift
+    }
+
+    /// From now on truth goes before continuity: for who writes down when things were.
+    pub fn set_exact(&mut self) {
+        self.exact = true;
+    }
+
+    /// Whether it does.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.exact
     }
 
     /// The encoding that the shift belongs to.
@@ -68,7 +81,13 @@ impl Timeline {
         } else {
             aligned
                 .filter(|out| i64::from(out.since(expected)).abs() <= tolerance)
-                .map_or(expected, |out| if out.since(last) > 0 { out } else { last.plus(1) })
+                .map_or(expected, |out| {
+                    if self.exact || out.since(last) > 0 {
+                        out
+                    } else {
+                        last.plus(1)
+                    }
+                })
         };
         self.shift = out.0.wrapping_sub(timestamp.0);
     }
@@ -129,6 +148,18 @@ mod tests {
             timeline.start(later, 1, RtpTime(77), 90_000, Some(RtpTime(aligned)));
             assert_eq!(timeline.map(later, RtpTime(77)), RtpTime(out), "{aligned}");
         }
+    }
+
+    #[test]
+    fn exact_times_may_step_back() {
+        let start = Instant::now();
+        let mut timeline = Timeline::new();
+        timeline.set_exact();
+        timeline.start(start, 0, RtpTime(5_000), 90_000, None);
+        timeline.map(start, RtpTime(5_000));
+        timeline.start(start, 1, RtpTime(77), 90_000, Some(RtpTime(4_000)));
+        assert_eq!(timeline.map(start, RtpTime(77)), RtpTime(4_000));
+        assert_eq!(timeline.last(), Some(RtpTime(5_000)));
     }
 
     #[test]

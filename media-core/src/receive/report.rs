@@ -108,6 +108,13 @@ impl Reception {
         self.clock = Some(SenderClock { ntp, rtp, arrival: now });
     }
 
+    /// How long ago the first packet came in order.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Duration {
+        self.epoch
+            .map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(at))
+    }
+
     /// The sender's clock, once a report came.
     #[must_use]
     pub fn clock(&self) -> Option<SenderClock> {

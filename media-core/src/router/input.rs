@@ -1,6 +1,6 @@
 //! The way in: a datagram finds its endpoint, is opened, finds its stream, and its subscribers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::endpoint::{Endpoint, MAX_ROUTES, MAX_SSRCS, StreamRef};
 use crate::event::{Event, RemoteChange};
@@ -19,6 +19,8 @@ use crate::transport::{Route, Transport, local, stun};
 
 /// A start that is further behind the latest packet of its stream, in packets, is no start any more.
 const MAX_BEHIND: u64 = 400;
+/// An encoding that is older, and of which no report has come, will have none.
+const MAX_CLOCK_WAIT: Duration = Duration::from_secs(3);
 
 impl Router {
     #[inline]
@@ -305,6 +307,9 @@ impl Router {
                 _ if !endpoint.transport.is_connected() || outgoing.params(codec).is_none() => continue,
                 interest => interest == Interest::Starts,
             };
+            if starts && outgoing.forwarder.is_exact() && waits_for_clocks(now, track, outgoing, meta) {
+                continue;
+            }
             let behind = if starts { behind(track, meta) } else { 0 };
             if behind > MAX_BEHIND {
                 waiting = Some(id);
@@ -312,6 +317,7 @@ impl Router {
             }
             if starts {
                 start(now, track, outgoing, meta);
+                endpoint.hasten_reports(now);
                 fill(track, endpoint, outgoing, meta);
             }
             let mut sent = deliver(now, track, endpoint, outgoing, meta);
@@ -382,6 +388,21 @@ fn follow_up(
         }
     }
     sent
+}
+
+/// Whether a subscription had better stay with its encoding until the reports tell how its clock relates to that of `meta`'s:
+/// by arrival alone, pictures would be placed as late as a repair takes. It matters to those who write times down; with the
+/// reports that hasten then, a new keyframe is asked for.
+#[cold]
+fn waits_for_clocks(now: Instant, track: &Track, outgoing: &Outgoing, meta: &Meta) -> bool {
+    let Some(before) = outgoing.forwarder.current().filter(|before| *before != meta.encoding) else {
+        return false;
+    };
+    let clock = |encoding: u8| track.streams.get(usize::from(encoding))?.reception.clock();
+    let known = clock(before).is_some() && clock(meta.encoding).is_some();
+    let stream = track.streams.get(usize::from(meta.encoding));
+    let young = stream.is_some_and(|stream| stream.reception.age(now) < MAX_CLOCK_WAIT);
+    !known && young && track.live().contains(before)
 }
 
 /// A subscription switches to the encoding of `meta`.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::config::SubscriptionId;
 use crate::endpoint::Endpoint;
 use crate::packet::Ssrc;
@@ -66,9 +68,21 @@ impl Router {
             return;
         };
         endpoint.wall_offset(ntp, ours);
-        let track = self.tracks.get_mut(stream.track.0);
-        if let Some(stream) = track.and_then(|track| track.streams.get_mut(stream.encoding)) {
-            stream.reception.on_sender_report(now, ntp, rtp);
+        let Some(track) = self.tracks.get_mut(stream.track.0) else {
+            return;
+        };
+        let Some(stream) = track.streams.get_mut(stream.encoding) else {
+            return;
+        };
+        let first = stream.reception.clock().is_none();
+        stream.reception.on_sender_report(now, ntp, rtp);
+        let receivers = track.subscribers.iter().filter(|_| first);
+        let receivers = receivers.filter_map(|id| self.subscriptions.get(id.0).map(|outgoing| outgoing.endpoint));
+        for key in receivers.collect::<SmallVec<[usize; 16]>>() {
+            if let Some(endpoint) = self.endpoints.at_mut(key) {
+                endpoint.hasten_reports(now);
+                self.mark(key);
+            }
         }
     }
 

@@ -4,14 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
+use crate::endpoint::FIRST_REPORT;
 use crate::event::{DisconnectReason, Event};
 use crate::router::Router;
 use crate::transport::TransportEvent;
 
 /// Shortest time to the next deadline.
 const LEAST_WAIT: Duration = Duration::from_micros(500);
-/// Time from the connection to the first reports: soon, because lip sync waits for them.
-const FIRST_REPORT: Duration = Duration::from_millis(200);
 
 /// Deadlines by slot. An entry whose endpoint has moved its deadline is skipped when its time comes.
 #[derive(Debug, Default)]

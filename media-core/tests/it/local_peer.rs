@@ -7,7 +7,7 @@ use althing_testkit::peer::ReceiveConfig;
 use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
 use althing_testkit::simulation::Simulation;
 
-use crate::stage::{assert_seamless, certificate, come_to_rest, home, lossy, ms, small_pattern};
+use crate::stage::{assert_exact, assert_seamless, certificate, come_to_rest, home, lossy, ms, small_pattern};
 
 /// What a recorder wants: the stream as it is after repair, also where the publisher's line loses much.
 #[test]
@@ -33,7 +33,7 @@ fn listens_to_a_repaired_stream() {
         let heard = simulation.watch(recorder, audio.track, loudspeaker(None, 8000));
         simulation.run_for(ms(6000));
         come_to_rest(&mut simulation, &[video, audio]);
-        assert_seamless(&simulation, watch, ms(150), seed);
+        assert_exact(&simulation, watch, ms(2), seed);
         let receiver = simulation.receiver(watch);
         assert!(
             receiver.viewer().shown().len() > 120,

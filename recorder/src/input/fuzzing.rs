@@ -45,7 +45,8 @@ fn run(data: &[u8]) -> usize {
     let start = Instant::now();
     let mut wall = SenderWall::new(start);
     let mut input = Input::new(kind, &ExtensionMap::new().with(Extension::AbsCaptureTime, EXTENSION));
-    let (mut now, mut seq, mut timestamp, mut ssrc) = (start, 0_u16, 0_u32, 1);
+    // What comes at once was captured before: the recording has run for a while.
+    let (mut now, mut seq, mut timestamp, mut ssrc) = (start + Duration::from_secs(10), 0_u16, 0_u32, 1);
     let (mut begun, mut last) = (false, None);
     while let Some((head, after)) = rest.split_first_chunk::<7>() {
         let &[flags, step, t0, t1, wait, l0, l1] = head;
@@ -73,6 +74,9 @@ fn run(data: &[u8]) -> usize {
         if flags & 32 != 0 {
             now += Duration::from_secs(1);
             input.handle_timeout(now, &wall);
+        }
+        if rest.len() < 7 {
+            input.finish(now, &wall);
         }
         loop {
             match input.poll_output() {

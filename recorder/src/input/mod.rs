@@ -43,6 +43,11 @@ use crate::timeline::{MediaClock, SenderWall, Slew};
 pub const MAX_OUTPUTS: usize = 4096;
 /// A wish for a keyframe is repeated after so long.
 const REPEAT_WISH: Duration = Duration::from_secs(1);
+/// The first frames of a stream are held so long, unless its clock is known before: only then can be told how late the first
+/// of them came. Less than what a crash may cost.
+pub const SETTLE: Duration = Duration::from_millis(500);
+/// Bytes that are held meanwhile, at most, and frames.
+const MAX_HELD: (usize, usize) = (MAX_FRAME, 300);
 /// A silence of at least this is told.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
@@ -120,6 +125,10 @@ struct Stream {
     assembler: Assembler,
     clock: MediaClock,
     wished: Option<Instant>,
+    /// Until then frames are held, if the clock is not known before; `None`: it is.
+    settles: Option<Instant>,
+    held: VecDeque<Assembled>,
+    held_bytes: usize,
 }
 
 /// The frame before.
@@ -132,14 +141,44 @@ struct Last {
 }
 
 impl Stream {
-    fn new(ssrc: Ssrc, codec: Codec) -> Self {
+    fn new(now: Instant, ssrc: Ssrc, codec: Codec) -> Self {
         Self {
             ssrc,
             reorder: Reorder::default(),
             assembler: Assembler::new(codec),
             clock: MediaClock::new(codec.clock_rate()),
             wished: None,
+            settles: Some(now + SETTLE),
+            held: VecDeque::new(),
+            held_bytes: 0,
         }
+    }
+
+    /// A frame is left out, and so is all that may refer to it.
+    fn restart(&mut self, tell: bool) {
+        while let Some(frame) = self.held.front()
+            && !frame.keyframe
+        {
+            self.held_bytes -= frame.data.len();
+            self.held.pop_front();
+        }
+        match self.held.front_mut() {
+            Some(next) => next.after_loss |= tell,
+            None if tell => self.assembler.tear(),
+            None => self.assembler.restart(),
+        }
+    }
+
+    /// The next frame that need not wait for the clock any more.
+    fn release(&mut self, now: Instant, wall: &SenderWall) -> Option<Assembled> {
+        let full = self.held_bytes > MAX_HELD.0 || self.held.len() > MAX_HELD.1;
+        if self.settles.is_some_and(|at| now < at) && !full && !self.clock.is_settled(wall, now) {
+            return None;
+        }
+        self.settles = None;
+        let frame = self.held.pop_front()?;
+        self.held_bytes -= frame.data.len();
+        Some(frame)
     }
 }
 
@@ -167,10 +206,15 @@ impl Input {
         }
         self.stats.packets += 1;
         let captured = self.capture_time.and_then(|id| captured(&packet, id));
-        let stream = self.stream_of(packet.view().ssrc(), codec);
+        let (ssrc, rtp) = (packet.view().ssrc(), RtpTime(packet.view().timestamp()));
+        if self.stream.as_ref().is_some_and(|stream| stream.ssrc != ssrc) {
+            self.finish(now, wall);
+        }
+        let stream = self.stream_of(now, ssrc, codec);
         if let Some((ntp, rtp)) = captured {
             stream.clock.on_capture_time(wall, now, ntp, rtp);
         }
+        stream.clock.on_arrival(wall, now, rtp);
         stream.reorder.push(now, packet);
         self.drain(now, wall);
         self.wish(now);
@@ -188,6 +232,11 @@ impl Input {
         self.drain(now, wall);
     }
 
+    /// Nothing more will come of the stream: gives all that was waiting.
+    pub fn finish(&mut self, now: Instant, wall: &SenderWall) {
+        self.drain(now + SETTLE.max(reorder::MAX_WAIT), wall);
+    }
+
     /// The next output; [`Output::Timeout`] when there is none.
     pub fn poll_output(&mut self) -> Output {
         self.outputs
@@ -198,7 +247,9 @@ impl Input {
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.stream.as_ref()?.reorder.next_timeout()
+        let stream = self.stream.as_ref()?;
+        let settles = stream.settles.filter(|_| !stream.held.is_empty());
+        [stream.reorder.next_timeout(), settles].into_iter().flatten().min()
     }
 
     /// What became of the packets.
@@ -212,7 +263,7 @@ impl Input {
     }
 
     /// The stream of a packet: made anew for another SSRC, its assembler for another codec.
-    fn stream_of(&mut self, ssrc: Ssrc, codec: Codec) -> &mut Stream {
+    fn stream_of(&mut self, now: Instant, ssrc: Ssrc, codec: Codec) -> &mut Stream {
         let known = self.stream.take().filter(|stream| {
             let same = stream.ssrc == ssrc;
             self.stats.lost += if same { 0 } else { stream.reorder.lost };
@@ -220,7 +271,7 @@ impl Input {
         });
         let stream = self
             .stream
-            .insert(known.unwrap_or_else(|| Box::new(Stream::new(ssrc, codec))));
+            .insert(known.unwrap_or_else(|| Box::new(Stream::new(now, ssrc, codec))));
         if stream.assembler.codec() != codec {
             stream.assembler = Assembler::new(codec);
             if stream.clock.rate() != codec.clock_rate() {
@@ -235,20 +286,29 @@ impl Input {
             && let Some(ordered) = stream.reorder.pop(now)
         {
             if let Some(frame) = stream.assembler.push(&ordered) {
-                self.on_frame(wall, frame);
+                stream.held_bytes += frame.data.len();
+                stream.held.push_back(frame);
             }
+            self.release(now, wall);
+        }
+        self.release(now, wall);
+    }
+
+    fn release(&mut self, now: Instant, wall: &SenderWall) {
+        while let Some(frame) = self.stream.as_mut().and_then(|stream| stream.release(now, wall)) {
+            self.on_frame(wall, frame);
         }
     }
 
     fn on_frame(&mut self, wall: &SenderWall, frame: Assembled) {
         let Some(stream) = &mut self.stream else { return };
         let (ssrc, timestamp) = (stream.ssrc, RtpTime(frame.timestamp));
-        let target = stream.clock.target(wall, frame.arrival, timestamp);
+        let target = stream.clock.target(wall, timestamp);
         let last = self.last.filter(|last| last.ssrc == ssrc);
         let elapsed = last.map(|last| stream.clock.elapsed(last.timestamp, timestamp));
         let Some(at) = self.slew.place(wall.origin(), frame.arrival, target, elapsed) else {
             self.stats.misplaced += 1;
-            stream.assembler.restart();
+            stream.restart(false);
             return;
         };
         if let Some(format) = frame.format
@@ -304,7 +364,7 @@ impl Input {
             self.stats.overflow += 1;
             // What refers to a picture that is dropped here must not follow it.
             if let Some(stream) = &mut self.stream {
-                stream.assembler.tear();
+                stream.restart(true);
             }
             return;
         }

@@ -67,6 +67,8 @@ struct Stage {
     now: Instant,
     wall: SenderWall,
     input: Input,
+    /// Whether the first frames wait for the clock.
+    holds: bool,
 }
 
 impl Stage {
@@ -78,6 +80,7 @@ impl Stage {
             now: start,
             wall: SenderWall::new(start),
             input: Input::new(kind, &extensions),
+            holds: false,
         }
     }
 
@@ -89,6 +92,12 @@ impl Stage {
     fn take(&mut self, packets: impl IntoIterator<Item = Incoming>) {
         for (codec, packet) in packets {
             self.input.handle_packet(self.now, &mut self.wall, codec, packet);
+            if let Some(stream) = &mut self.input.stream
+                && !self.holds
+            {
+                stream.settles = None;
+                self.input.handle_timeout(self.now, &self.wall);
+            }
         }
     }
 
@@ -149,6 +158,7 @@ fn begins_with_a_keyframe_and_asks_for_one() {
 #[test]
 fn reordered_packets_make_whole_frames() {
     let mut stage = Stage::new(MediaKind::Video);
+    stage.wait(100);
     let mut sender = Sender::new(Codec::Vp8);
     let [a, b] = sender.vp8(0, true, (640, 360));
     let [c, d] = sender.vp8(3000, false, (0, 0));
@@ -345,6 +355,71 @@ fn capture_times_place_frames_whatever_the_network_does() {
             frame.at
         );
     }
+}
+
+/// The first packets come late, as those do that were lost and sent again; with the clock known nothing waits.
+#[test]
+fn the_first_frames_wait_until_it_is_known_how_late_they_were() {
+    for known in [false, true] {
+        let mut stage = Stage::new(MediaKind::Audio);
+        stage.holds = true;
+        let mut sender = Sender::new(Codec::Opus);
+        let ntp = |ms| NtpTime::from_unix(Duration::from_secs(1000) + Duration::from_millis(ms));
+        let mut clock = MediaClock::new(90_000);
+        if known {
+            clock.on_report(&mut stage.wall, stage.now, ntp(0), RtpTime(5));
+        }
+        stage.now += Duration::from_secs(1);
+        for n in 0..50_u32 {
+            let captured = stage.start + Duration::from_secs(1) + Duration::from_millis(20) * n;
+            let late = Duration::from_millis(if n < 4 { 150 } else { 10 });
+            stage.now = stage.now.max(captured + late);
+            stage.take([sender.packet(n * 960, false, &[0x78, 1])]);
+            if known && n == 2 {
+                let (now, wall) = (stage.now, &mut stage.wall);
+                stage.input.handle_report(now, wall, ntp(1000 + 40), RtpTime(2 * 960));
+            }
+            let waits = n < if known { 3 } else { 32 };
+            assert_eq!(stage.input.stats().frames == 0, waits, "{n}");
+        }
+        let at: Vec<u64> = stage
+            .frames()
+            .iter()
+            .map(|frame| (frame.at.0 + 500_000) / 1_000_000)
+            .collect();
+        let delay = if known { 0 } else { 10 };
+        let expected: Vec<u64> = (0..50).map(|n| 1000 + delay + n * 20).collect();
+        assert_eq!(at, expected);
+    }
+}
+
+#[test]
+fn what_is_held_is_bounded_and_not_lost() {
+    let mut stage = Stage::new(MediaKind::Video);
+    stage.holds = true;
+    stage.wait(1000);
+    let mut sender = Sender::new(Codec::Vp8);
+    for n in 0..400 {
+        stage.take(sender.vp8(n * 90, n == 0, (64, 64)));
+        assert!(
+            stage
+                .input
+                .stream
+                .as_ref()
+                .is_some_and(|stream| stream.held.len() <= MAX_HELD.1)
+        );
+    }
+    assert_eq!(stage.frames().len(), 400);
+    // One that is over soon.
+    let mut stage = Stage::new(MediaKind::Video);
+    stage.holds = true;
+    stage.wait(100);
+    stage.take(sender.vp8(0, true, (64, 64)));
+    stage.take(sender.vp8(90, false, (64, 64)));
+    assert_eq!(stage.frames().len(), 0);
+    assert!(stage.input.next_timeout() == Some(stage.now + SETTLE));
+    stage.input.finish(stage.now, &stage.wall);
+    assert_eq!(stage.frames().len(), 2);
 }
 
 /// Bytes from a seed.

@@ -202,6 +202,7 @@ impl Recording {
 
     /// A track is gone. Harmless when it was not there.
     pub fn handle_track_removed(&mut self, now: Instant, number: TrackNumber) {
+        self.finish_input(now, number);
         self.finish_file(now, number);
         if let Some(track) = self.tracks.remove(&number) {
             self.by_ssrc
@@ -294,6 +295,8 @@ impl Recording {
         if self.closed {
             return;
         }
+        let numbers: Vec<_> = self.tracks.keys().copied().collect();
+        numbers.into_iter().for_each(|number| self.finish_input(now, number));
         self.consent.stop();
         self.settle(now);
         self.closed = true;
@@ -358,6 +361,16 @@ impl Recording {
             track.input = Some(Input::new(track.info.kind, &track.info.extensions));
         }
         Some((track, wall))
+    }
+
+    /// What a track's input still waits with is recorded.
+    fn finish_input(&mut self, now: Instant, number: TrackNumber) {
+        if let Some((track, wall)) = self.track(number)
+            && let Some(input) = &mut track.input
+        {
+            input.finish(now, wall);
+            self.pump(now, number);
+        }
     }
 
     /// Takes what a track's input has.

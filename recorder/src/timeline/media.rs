@@ -102,13 +102,28 @@ impl MediaClock {
         self.relations[source as usize].push(units, nanos, self.rate);
     }
 
-    /// When a packet with the timestamp `rtp`, which came at `arrival`, was captured: in nanoseconds since the recording
-    /// began, as well as is known now.
-    pub fn target(&mut self, wall: &SenderWall, arrival: Instant, rtp: RtpTime) -> i64 {
+    /// A packet with the timestamp `rtp` came at `arrival`: tells each one before [`Self::target`] is asked.
+    pub fn on_arrival(&mut self, wall: &mut SenderWall, arrival: Instant, rtp: RtpTime) {
         let units = self.extend(rtp);
         self.last = Some(units);
         let arrival = since(wall.origin(), arrival);
-        let by_arrival = self.by_arrival(arrival, self.nanos(units));
+        let by_arrival = self.learn(arrival, self.nanos(units));
+        for source in Source::ALL {
+            let Some(line) = self.relations[source as usize].line else {
+                continue;
+            };
+            let nanos = line.at(units);
+            let at = wall.place(source, nanos);
+            if at.is_some_and(|at| BELIEVED.contains(&at.saturating_sub(by_arrival))) {
+                wall.on_capture(source, arrival, nanos);
+            }
+        }
+    }
+
+    /// When what has the timestamp `rtp` was captured: in nanoseconds since the recording began, as well as is known now.
+    pub fn target(&mut self, wall: &SenderWall, rtp: RtpTime) -> i64 {
+        let units = self.extend(rtp);
+        let by_arrival = self.nanos(units).saturating_add(self.delay.get().unwrap_or(0));
         for source in Source::ALL {
             let relation = &mut self.relations[source as usize];
             match relation.line.and_then(|line| wall.place(source, line.at(units))) {
@@ -120,7 +135,17 @@ impl MediaClock {
         by_arrival
     }
 
-    fn by_arrival(&mut self, arrival: i64, media: i64) -> i64 {
+    /// Whether [`Self::target`] is unlikely to learn better soon: reports are there, and their least delay is known.
+    #[must_use]
+    pub fn is_settled(&self, wall: &SenderWall, now: Instant) -> bool {
+        let now = since(wall.origin(), now);
+        let settled =
+            |source: &Source| self.relations[*source as usize].line.is_some() && wall.is_settled(*source, now);
+        Source::ALL.iter().any(settled)
+    }
+
+    /// Takes the delay of a packet, and gives when it was captured by arrival alone.
+    fn learn(&mut self, arrival: i64, media: i64) -> i64 {
         let delay = arrival.saturating_sub(media);
         let silence = self.last_arrival.map_or(0, |last| arrival.saturating_sub(last));
         let jump = if silence > SILENCE { JUMP_AFTER_SILENCE } else { JUMP };

@@ -17,6 +17,8 @@ pub const MAX_AHEAD: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Slew {
     last: Option<i64>,
+    /// The sender has gone back: what follows is put where it belongs as soon as it lies ahead.
+    back: bool,
 }
 
 impl Slew {
@@ -34,7 +36,12 @@ impl Slew {
         let at = match self.last {
             None if target < 0 => return None,
             None => target,
-            Some(last) => last.saturating_add(step(target.saturating_sub(last), elapsed)),
+            Some(last) => {
+                let due = target.saturating_sub(last);
+                let back = self.back || elapsed.is_some_and(|elapsed| elapsed < 0);
+                self.back = back && due < MIN_STEP;
+                last.saturating_add(if back { due.max(MIN_STEP) } else { step(due, elapsed) })
+            }
         };
         let most = since(origin, arrival).saturating_add(i64::try_from(MAX_AHEAD.as_nanos()).unwrap_or(i64::MAX));
         if at > most {
@@ -104,6 +111,30 @@ mod tests {
             last = Some(at);
         }
         assert!(last.is_some());
+    }
+
+    /// A router goes to an encoding whose keyframe has come late.
+    #[test]
+    fn pictures_of_the_past_pass_quickly() {
+        let origin = Instant::now();
+        let mut slew = Slew::new();
+        let mut place = |at: i64, elapsed: Option<i64>| {
+            let arrival = origin + Duration::from_secs(2);
+            let placed = slew.place(origin, arrival, at * MS, elapsed.map(|elapsed| elapsed * MS));
+            placed.map_or(0, |placed| placed.0 / 1_000_000)
+        };
+        let times = [
+            (1000, None),
+            (1033, Some(33)),
+            (970, Some(-63)),
+            (1003, Some(33)),
+            (1036, Some(33)),
+            (1069, Some(33)),
+        ];
+        assert_eq!(
+            times.map(|(at, elapsed)| place(at, elapsed)),
+            [1000, 1033, 1034, 1035, 1036, 1069]
+        );
     }
 
     #[test]

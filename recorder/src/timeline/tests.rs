@@ -146,13 +146,14 @@ impl Recorded {
         }
     }
 
-    fn frame(&mut self, person: &Person, wall: &SenderWall, now: Instant, captured: f64) {
+    fn frame(&mut self, person: &Person, wall: &mut SenderWall, now: Instant, captured: f64) {
         let time = rtp(&self.media, captured);
         if self.last.is_some_and(|last| time.since(last) <= 0) {
             // The reorder buffer has put them in order.
             return;
         }
-        let target = self.clock.target(wall, now, time);
+        self.clock.on_arrival(wall, now, time);
+        let target = self.clock.target(wall, time);
         let elapsed = self.last.map(|last| self.clock.elapsed(last, time));
         let Some(at) = self.slew.place(wall.origin(), now, target, elapsed) else {
             panic!("{captured} is nowhere");
@@ -190,7 +191,7 @@ fn play(person: &Person, tracks: [Media; 2], seconds: f64, seed: u64) -> (f64, f
                 let time = rtp(&track.media, sent);
                 track.clock.on_report(&mut wall, now, ntp(person, sent), time);
             }
-            Arrives::Frame { captured } => track.frame(person, &wall, now, captured),
+            Arrives::Frame { captured } => track.frame(person, &mut wall, now, captured),
         }
     }
     let seconds = tracks[0].errors.iter().zip(&tracks[1].errors);
@@ -231,7 +232,7 @@ fn without_reports_arrival_is_enough_to_stay_near() {
         loss: 0.02,
     };
     let origin = Instant::now();
-    let wall = SenderWall::new(origin);
+    let mut wall = SenderWall::new(origin);
     let mut random = Random(9);
     let (mut clock, mut slew) = (MediaClock::new(48_000), Slew::new());
     let mut last = None;
@@ -239,7 +240,8 @@ fn without_reports_arrival_is_enough_to_stay_near() {
         let captured = f64::from(n) * 0.020;
         let now = origin + Duration::from_secs_f64(captured + person.delay + random.unit() * person.jitter);
         let time = rtp(&SOUND, captured);
-        let target = clock.target(&wall, now, time);
+        clock.on_arrival(&mut wall, now, time);
+        let target = clock.target(&wall, time);
         let elapsed = last.map(|last| clock.elapsed(last, time));
         let at = slew.place(origin, now, target, elapsed).expect("is placed");
         last = Some(time);
@@ -262,23 +264,27 @@ fn what_jumps_is_where_it_arrives() {
     };
     let mut wall = SenderWall::new(origin);
     let (mut clock, mut slew) = (MediaClock::new(48_000), Slew::new());
-    let mut place = |clock: &mut MediaClock, wall: &SenderWall, arrival: f64, units: u32, elapsed: Option<i64>| {
-        let target = clock.target(wall, at(arrival), RtpTime(units));
+    let mut place = |clock: &mut MediaClock, wall: &mut SenderWall, arrival: f64, units: u32, elapsed: Option<i64>| {
+        clock.on_arrival(wall, at(arrival), RtpTime(units));
+        let target = clock.target(wall, RtpTime(units));
         let placed = slew.place(origin, at(arrival), target, elapsed);
         placed.map(|placed| placed.since_start().as_secs_f64())
     };
     clock.on_report(&mut wall, at(0.0), ntp(&honest, 0.0), RtpTime(0));
     let near = |placed: Option<f64>, truth: f64| placed.is_some_and(|placed| (placed - truth).abs() < 0.050);
-    assert!(near(place(&mut clock, &wall, 1.0, 48_000, None), 1.0));
+    assert!(near(place(&mut clock, &mut wall, 1.0, 48_000, None), 1.0));
     // Muted for nine seconds, the media clock stood still.
-    assert!(near(place(&mut clock, &wall, 10.0, 48_960, Some(20_000_000)), 10.0));
+    assert!(near(place(&mut clock, &mut wall, 10.0, 48_960, Some(20_000_000)), 10.0));
     // A report that says it was an hour ago.
     clock.on_report(&mut wall, at(11.0), ntp(&honest, -3600.0), RtpTime(96_000));
-    assert!(near(place(&mut clock, &wall, 11.02, 96_960, Some(1_000_000_000)), 11.0));
+    assert!(near(
+        place(&mut clock, &mut wall, 11.02, 96_960, Some(1_000_000_000)),
+        11.0
+    ));
     // Wild timestamps.
     for (n, units) in [u32::MAX / 2, 5, u32::MAX, 1 << 30, 0].into_iter().enumerate() {
         let arrival = 12.0 + f64::from(u8::try_from(n).expect("few")) * 0.02;
-        let placed = place(&mut clock, &wall, arrival, units, None);
+        let placed = place(&mut clock, &mut wall, arrival, units, None);
         assert!(
             placed.is_none_or(|placed| placed < arrival + 1.1),
             "{arrival}: {placed:?}"

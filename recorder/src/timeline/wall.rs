@@ -10,6 +10,11 @@ use super::least::Least;
 const STEP: i64 = 2_000_000_000;
 /// So many of them.
 const MAX_STEPS: u8 = 2;
+/// So long after its first sample a clock is also learned from packets, in nanoseconds: reports are few then, and the first
+/// may have come late.
+const YOUTH: i64 = 10_000_000_000;
+/// How long a clock has to be known before its least delay is one, in nanoseconds.
+const SETTLED: i64 = 500_000_000;
 
 /// Where a reading of the clock comes from. A router moves the clock of the reports to its own and passes capture times on
 /// as they are, so they are two clocks.
@@ -37,6 +42,8 @@ pub struct SenderWall {
 #[derive(Debug, Default)]
 struct Clock {
     base: Option<NtpTime>,
+    /// When the first sample came.
+    since: i64,
     least: Least,
     steps: u8,
 }
@@ -64,6 +71,20 @@ impl SenderWall {
         self.clocks[source as usize].on_sample(now, ntp)
     }
 
+    /// Something that was captured when the clock showed `nanos` came at `now`.
+    pub(super) fn on_capture(&mut self, source: Source, now: i64, nanos: i64) {
+        let clock = &mut self.clocks[source as usize];
+        if clock.base.is_some() && now.saturating_sub(clock.since) < YOUTH {
+            clock.least.push(now, now.saturating_sub(nanos));
+        }
+    }
+
+    /// Whether enough has come to tell the least delay from what lies above it.
+    pub(super) fn is_settled(&self, source: Source, now: i64) -> bool {
+        let clock = &self.clocks[source as usize];
+        clock.base.is_some() && now.saturating_sub(clock.since) >= SETTLED
+    }
+
     /// Nanoseconds since the recording began when this clock shows `nanos`.
     pub(super) fn place(&self, source: Source, nanos: i64) -> Option<i64> {
         Some(nanos.saturating_add(self.clocks[source as usize].least.get()?))
@@ -72,6 +93,9 @@ impl SenderWall {
 
 impl Clock {
     fn on_sample(&mut self, now: i64, ntp: NtpTime) -> i64 {
+        if self.base.is_none() {
+            self.since = now;
+        }
         let at = self.nanos(ntp);
         let offset = now.saturating_sub(at);
         let stepped = self

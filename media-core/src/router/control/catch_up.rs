@@ -8,6 +8,7 @@ use crate::forward::replay::Replay;
 use crate::router::Router;
 use crate::router::input::fill;
 use crate::send::Note;
+
 impl Router {
     /// A subscription begins or goes on: shows it the last keyframe, or asks for one.
     pub(in crate::router) fn catch_up(&mut self, now: Instant, id: SubscriptionId) {
@@ -90,13 +91,17 @@ impl Router {
                 )
             });
             if let Some(mut rewrite) = outgoing.forwarder.forward(now, &meta) {
-                rewrite.timestamp.0 = latest.0.wrapping_sub(before * step);
+                // Who is no screen would not be late: the past keeps its own time.
+                if !outgoing.forwarder.is_exact() {
+                    rewrite.timestamp.0 = latest.0.wrapping_sub(before * step);
+                }
                 outgoing.forwarder.note_time(now, rewrite.timestamp);
                 let note = Note::new(outgoing.id, track.id, &meta, rewrite);
                 outgoing.log.insert(&note);
                 endpoint.queue.push(note, track.kind);
             }
         });
+        endpoint.hasten_reports(now);
         let key = outgoing.endpoint;
         self.mark(key);
         true

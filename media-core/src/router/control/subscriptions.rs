@@ -10,6 +10,8 @@ use crate::payload::MediaKind;
 use crate::router::tables::Table;
 use crate::router::{Router, UsageError};
 use crate::send::Outgoing;
+use crate::transport::Transport;
+
 impl Router {
     /// Opens an outgoing stream to an endpoint, at first without a source.
     ///
@@ -38,11 +40,15 @@ impl Router {
         }
         // What comes to a line that is not known, or full, begins small.
         let small = config.kind == MediaKind::Video && peer.line.is_some() && !peer.shared.ample;
+        let exact = matches!(peer.transport, Transport::Local(_));
         let key = Table::<Endpoint>::key(endpoint.0);
         let id = SubscriptionId(self.subscriptions.insert(|id| {
             let mut outgoing = Outgoing::new(SubscriptionId(id), key, config);
             if small {
                 outgoing.forwarder.set_granted(Some(LayerTarget::SMALLEST));
+            }
+            if exact {
+                outgoing.forwarder.set_exact();
             }
             outgoing
         }));
