@@ -220,10 +220,10 @@ pub fn recover(path: &Path, key: Option<&str>) -> io::Result<State> {
         // Of a log that says nothing (it may be another server's) no manifest is made, least of all over a good one.
         return Ok(State::Damaged(fault));
     }
-    if is_told(path, &log) {
+    let deleted = log.lines.iter().any(|line| matches!(line.entry, Entry::Deleted { .. }));
+    if is_told(path, &log) && !deleted {
         return Ok(state_of(&log));
     }
-    let deleted = log.lines.iter().any(|line| matches!(line.entry, Entry::Deleted { .. }));
     if log.fault == Some(Fault::Torn) {
         file.set_len(log.len as u64)?;
     }
