@@ -1,18 +1,20 @@
 //! Packets in order become frames of one codec; pictures begin with a keyframe, and again after every loss.
 //!
 //! A picture ends with the RTP marker. Whatever misses a packet is dropped, and all that may refer to it, up to the next
-//! keyframe: what is recorded decodes without artefacts. A picture whose end does not come though no number is missing has
+//! keyframe, or where the layers are known ([`super::layers`]) up to the next picture that does not: what is recorded decodes
+//! without artefacts. A picture whose end does not come though no number is missing has
 //! been left in the middle, by a router that goes to another encoding.
 
 use std::time::{Duration, Instant};
 
-use althing_media_core::payload::{self, opus};
+use althing_media_core::payload::opus;
 use althing_media_core::{Codec, Packet};
 use bytes::{Bytes, BytesMut};
 
 use super::av1::Av1;
 use super::depacketize::{Depacketize, Torn};
 use super::h264::H264;
+use super::layers::{Layers, Seen, Verdict};
 use super::reorder::Ordered;
 use super::vp8::Vp8;
 use super::vp9::Vp9;
@@ -52,8 +54,11 @@ pub(super) struct Assembler {
     codec: Codec,
     /// `None` for sound.
     pictures: Option<Box<dyn Depacketize>>,
+    layers: Layers,
     partial: Option<Partial>,
     buffer: BytesMut,
+    /// Of this picture nothing is wanted.
+    skipped: Option<u32>,
     /// Only a keyframe will do.
     waits: bool,
     after_loss: bool,
@@ -61,7 +66,8 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    pub(super) fn new(codec: Codec) -> Self {
+    /// `descriptor`: the id of the dependency descriptor's extension.
+    pub(super) fn new(codec: Codec, descriptor: Option<u8>) -> Self {
         let pictures: Option<Box<dyn Depacketize>> = match codec {
             Codec::Vp8 => Some(Box::new(Vp8)),
             Codec::Vp9 => Some(Box::<Vp9>::default()),
@@ -73,8 +79,10 @@ impl Assembler {
             codec,
             waits: pictures.is_some(),
             pictures,
+            layers: Layers::new(codec, descriptor),
             partial: None,
             buffer: BytesMut::new(),
+            skipped: None,
             after_loss: false,
             format: None,
         }
@@ -93,6 +101,7 @@ impl Assembler {
     pub(super) fn restart(&mut self) {
         self.partial = None;
         self.buffer.clear();
+        self.layers.forget();
         self.waits = self.pictures.is_some();
     }
 
@@ -105,14 +114,14 @@ impl Assembler {
     /// Takes the next packet and gives the frame that it completes.
     pub(super) fn push(&mut self, ordered: &Ordered) -> Option<Assembled> {
         if ordered.after_loss {
-            self.tear();
+            self.lose();
         }
         let view = ordered.packet.view();
         let payload = view.payload();
         if payload.is_empty() {
             // Padding belongs between pictures. Inside one it stands for a packet that a router could not get.
             if self.partial.is_some() {
-                self.tear();
+                self.lose();
             }
             return None;
         }
@@ -125,20 +134,50 @@ impl Assembler {
             .as_ref()
             .is_some_and(|partial| partial.timestamp != timestamp)
         {
-            self.tear();
+            self.lose();
         }
-        if self.partial.is_none() && !self.begin(timestamp, ordered.arrival, payload) {
+        if self.skipped.is_some_and(|skipped| skipped == timestamp) {
             return None;
         }
-        self.append(ordered.arrival, payload);
+        let seen = self.layers.look(&view);
+        if self.partial.is_none() && !self.begin(timestamp, ordered.arrival, &seen) {
+            return None;
+        }
+        if self.layers.judge_layer(&seen) != Verdict::Follows {
+            self.lose();
+            self.skipped = Some(timestamp);
+            return None;
+        }
+        self.append(ordered.arrival, payload, &seen);
         if view.marker() { self.finish() } else { None }
     }
 
-    fn begin(&mut self, timestamp: u32, arrival: Instant, payload: &[u8]) -> bool {
-        if self.waits && !payload::peek(self.codec, payload).keyframe {
+    /// Packets are missing: the picture that they were of is, and what refers to it.
+    fn lose(&mut self) {
+        self.partial = None;
+        self.buffer.clear();
+        self.waits |= self.pictures.is_some() && !self.layers.lose();
+        self.after_loss = true;
+    }
+
+    fn begin(&mut self, timestamp: u32, arrival: Instant, seen: &Seen) -> bool {
+        if self.waits && !seen.is_keyframe() {
             return false;
         }
+        match self.layers.judge(seen) {
+            Verdict::Follows => {}
+            Verdict::Skip => {
+                self.skipped = Some(timestamp);
+                return false;
+            }
+            Verdict::Broken => {
+                self.waits = true;
+                return false;
+            }
+        }
         self.buffer.clear();
+        self.skipped = None;
+        self.layers.begin();
         if let Some(pictures) = &mut self.pictures {
             pictures.begin();
         }
@@ -151,7 +190,7 @@ impl Assembler {
         true
     }
 
-    fn append(&mut self, arrival: Instant, payload: &[u8]) {
+    fn append(&mut self, arrival: Instant, payload: &[u8], seen: &Seen) {
         let (Some(partial), Some(pictures)) = (&mut self.partial, &mut self.pictures) else {
             return;
         };
@@ -159,6 +198,7 @@ impl Assembler {
             return;
         }
         partial.arrival = partial.arrival.min(arrival);
+        self.layers.take(seen);
         let fits = self.buffer.len() + payload.len() <= MAX_FRAME;
         if !fits || pictures.push(payload, &mut self.buffer) == Err(Torn) {
             partial.torn = true;
@@ -177,7 +217,7 @@ impl Assembler {
             return None;
         }
         let Ok(picture) = pictures.finish(&mut self.buffer) else {
-            self.tear();
+            self.lose();
             return None;
         };
         if self.waits && picture.keyframe.is_none() {
@@ -185,6 +225,7 @@ impl Assembler {
         }
         self.waits = false;
         let keyframe = picture.keyframe.is_some();
+        self.layers.keep(keyframe);
         let format = picture.keyframe.map(TrackFormat::Video);
         Some(Assembled {
             timestamp: partial.timestamp,

@@ -9,7 +9,7 @@
 //!
 //! * The stream comes repaired, as the router gives it to a subscriber: retransmissions unwrapped, duplicates gone, one
 //!   encoding of simulcast at a time, left at a keyframe of another. Holes are waited for, [`reorder::MAX_WAIT`] at most.
-//! * Pictures begin with a keyframe, and again after every loss; [`Output::WantKeyframe`] asks for one.
+//! * Pictures begin with a keyframe, and again after a loss that others refer to; [`Output::WantKeyframe`] asks for one.
 //! * Another SSRC, another codec, another size: the track goes on, with a [`Output::Format`] before the frame that needs it.
 //! * What is missing is told from what was not sent: [`Break`].
 //!
@@ -23,6 +23,7 @@ mod depacketize;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod h264;
+mod layers;
 pub mod reorder;
 mod vp8;
 mod vp9;
@@ -56,6 +57,7 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 pub struct Input {
     kind: MediaKind,
     capture_time: Option<u8>,
+    descriptor: Option<u8>,
     stream: Option<Box<Stream>>,
     slew: Slew,
     last: Option<Last>,
@@ -141,11 +143,11 @@ struct Last {
 }
 
 impl Stream {
-    fn new(now: Instant, ssrc: Ssrc, codec: Codec) -> Self {
+    fn new(now: Instant, ssrc: Ssrc, codec: Codec, descriptor: Option<u8>) -> Self {
         Self {
             ssrc,
             reorder: Reorder::default(),
-            assembler: Assembler::new(codec),
+            assembler: Assembler::new(codec, descriptor),
             clock: MediaClock::new(codec.clock_rate()),
             wished: None,
             settles: Some(now + SETTLE),
@@ -189,6 +191,7 @@ impl Input {
         Self {
             kind,
             capture_time: extensions.id(Extension::AbsCaptureTime),
+            descriptor: extensions.id(Extension::DependencyDescriptor),
             stream: None,
             slew: Slew::new(),
             last: None,
@@ -271,9 +274,9 @@ impl Input {
         });
         let stream = self
             .stream
-            .insert(known.unwrap_or_else(|| Box::new(Stream::new(now, ssrc, codec))));
+            .insert(known.unwrap_or_else(|| Box::new(Stream::new(now, ssrc, codec, self.descriptor))));
         if stream.assembler.codec() != codec {
-            stream.assembler = Assembler::new(codec);
+            stream.assembler = Assembler::new(codec, self.descriptor);
             if stream.clock.rate() != codec.clock_rate() {
                 stream.clock = MediaClock::new(codec.clock_rate());
             }
