@@ -47,6 +47,12 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   check((await ada('', 'POST')).status === 409, 'it begins twice');
   const [folder] = await readdir(join(data, 'recordings'));
   const media = async () => (await readdir(join(data, 'recordings', folder))).filter((name) => /\.(webm|mp4|ogg)$/.test(name));
+  // The list of recordings, for who may record.
+  const list = (query, grant) => fetch(`${server.base}/recordings?${query}`, { headers: bearer(token({ room: 'hall', identity: 'ada', grant })) });
+  const listed = async () => (await (await list('room=hall', { roomRecord: true })).json()).recordings[0];
+  check((await list('room=hall')).status === 403 && (await list('room=other', { roomRecord: true })).status === 403, 'everybody may list');
+  check((await list('', { roomRecord: true })).status === 403, 'who may record a room may list them all');
+  check((await listed()).state === 'asking', `listed as ${JSON.stringify(await listed())}`);
   // All see that it asks, and nothing is written meanwhile.
   const state = (page) => page.run(() => me.room.remoteParticipants.get('recorder')?.attributes['althing.recording']);
   await until('ben is asked', async () => (await state(pages.ben)) === 'asks');
@@ -54,6 +60,7 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   check((await media()).length === 0, `before anybody agreed there is ${await media()}`);
   check((await ben('/answer', 'POST', { agrees: false })).status === 202, 'an answer is refused');
   await until('it runs', async () => (await state(pages.ben)) === 'running');
+  await until('it is listed as running', async () => (await listed()).state === 'recording');
   pages.cleo = await member(t, browser, server, 'hall', 'cleo');
   await pages.cleo.run(() => me.sound({ tone: 1000 }));
   await sleep(1500);
@@ -65,12 +72,17 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   await until('it is over', async () => (await ada('', 'GET')).status === 404);
 
   const manifest = JSON.parse(await readFile(join(data, 'recordings', folder, 'manifest.json'), 'utf8'));
+  const all = await list('limit=1', { roomRecord: true, roomList: true });
+  const row = (await all.json()).recordings[0];
+  check(row.name === folder && row.state === 'ready' && row.bytes > 10_000, `listed as ${JSON.stringify(row)}`);
+  check(['ada', 'ben', 'cleo'].every((who) => row.people.includes(who)), `listed are ${row.people}`);
   const name = new Map(manifest.people.map((one) => [one.person ?? one.id, one.identity]));
   const files = manifest.tracks.flatMap((track) => track.files.map((file) => ({ ...file, who: name.get(track.person) })));
   t.note(JSON.stringify(manifest));
   check(files.length > 0 && files.every((file) => file.who !== 'ben'), `files are of ${files.map((file) => file.who)}`);
   for (const who of ['ada', 'cleo']) check(files.some((file) => file.who === who), `nothing of ${who}`);
   check(files.filter((file) => file.who === 'ada').length >= 2, `of ada there is ${JSON.stringify(manifest.tracks)}`);
+  check(files.length === row.files, `${row.files} files are listed`);
   check(files.length === (await media()).length, `on the disk are ${await media()}`);
   for (const file of files) {
     const { codecs, seconds, complaints } = await judge(join(data, 'recordings', folder, file.file ?? file.name));

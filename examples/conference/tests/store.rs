@@ -1,5 +1,6 @@
 //! The server as a process, and a store by others (moto, in the Python environment of the browser tests): wrong credentials, a
 //! server that is killed in the middle, a store that fails, is silent or hangs up; deleting.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;

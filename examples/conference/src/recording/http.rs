@@ -1,12 +1,14 @@
 //! The requests about recordings.
 
 use althing_signalling::token::Claims;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use tokio::task::spawn_blocking;
 
+use super::index::{self, Page};
 use super::room::Asked;
 use super::thread::Status;
 use super::{Recorder, Wish, egress, room};
@@ -39,10 +41,37 @@ fn recording_of(recorder: &Recorder, headers: &HeaderMap, room: &str) -> Result<
 /// All routes.
 pub(crate) fn routes(recorder: Recorder) -> Router {
     Router::new()
+        .route("/recordings", get(list))
         .route("/recordings/{room}", get(show).post(begin).delete(end))
         .route("/recordings/{room}/answer", post(answer))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(recorder)
+}
+
+/// Who may record a room may see what there is of it; of all rooms, who may list those too.
+async fn list(
+    State(recorder): State<Recorder>,
+    Query(wanted): Query<index::Query>,
+    headers: HeaderMap,
+) -> Result<Json<Page>, Refusal> {
+    match &wanted.room {
+        Some(room) => drop(recording_of(&recorder, &headers, room)?),
+        None => {
+            let video = recorder.0.signalling.claims(&headers)?.video;
+            if !(video.room_record && video.room_list) {
+                let sentence = "The access token does not allow to list all recordings.";
+                return Err((StatusCode::FORBIDDEN, sentence.to_owned()));
+            }
+        }
+    }
+    let listed = spawn_blocking(move || recorder.0.index.list(&wanted)).await;
+    let unreadable = |error: &dyn std::fmt::Display| {
+        tracing::warn!(%error, "the index of recordings cannot be read");
+        let sentence = "The list of recordings cannot be read.";
+        (StatusCode::INTERNAL_SERVER_ERROR, sentence.to_owned())
+    };
+    let page = listed.map_err(|error| unreadable(&error))?;
+    Ok(Json(page.map_err(|error| unreadable(&error))?))
 }
 
 async fn begin(

@@ -6,6 +6,7 @@
 //! | `POST /recordings/{room}/answer` | each of them, with their own token | `{"agrees": true}` |
 //! | `GET /recordings/{room}` | who may be in the room | what is recorded now, of whom |
 //! | `DELETE /recordings/{room}` | as for the beginning | the end |
+//! | `GET /recordings` | a token with `roomRecord`, and `roomList` or the room | which recordings there are |
 //!
 //! A participant named by [`RecordingSettings::identity`] is in the room meanwhile, takes nobody's place, and tells all by its
 //! attribute `althing.recording` whether it `asks` or is `running`. Not one byte of media reaches the disk before everybody who is
@@ -19,10 +20,14 @@
 //! | `room` | who is there, and what they send |
 //! | `egress` | what the server API asks for, and what it is told |
 //! | `thread` | what is written |
-//! | `store` | what of it goes into a bucket |
+//! | `keep` | what becomes of recordings that are over |
+//! | `index` | all of them in a few lines, to be listed |
+//! | `store` | what of them goes into a bucket |
 
 mod egress;
 mod http;
+mod index;
+mod keep;
 mod room;
 mod store;
 mod thread;
@@ -36,12 +41,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use althing_recorder::file::{Disk, DiskConfig};
-use althing_recorder::recording::{Signer, folder};
+use althing_recorder::recording::Signer;
 use althing_signalling::Signalling;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::http::routes;
+use self::index::Index;
 use self::store::{Store, StoreSettings};
 use self::thread::Status;
 
@@ -51,6 +57,8 @@ const LOOK_FOR_OLD: Duration = Duration::from_secs(3600);
 const SECRET: &str = "recorder.key";
 /// The folder of the recordings, in the data folder.
 const FOLDER: &str = "recordings";
+/// What is known of them all, in the data folder.
+const INDEX: &str = "recordings.db";
 /// By which the participant who records tells all how it stands. Nobody but parts of the server can have it.
 const ATTRIBUTE: &str = "althing.recording";
 /// And this, where only some are recorded, whom: their identities in JSON.
@@ -87,6 +95,7 @@ struct Shared {
     settings: RecordingSettings,
     folder: PathBuf,
     secret: [u8; 32],
+    index: Arc<Index>,
     store: Option<Store>,
     /// Made with the first recording.
     disk: Mutex<Option<Arc<Disk>>>,
@@ -115,14 +124,16 @@ impl Recorder {
     pub(crate) fn start(signalling: Signalling, data: &Path, settings: RecordingSettings) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         let secret = secret(&data.join(SECRET), folder.exists())?;
+        let index = Arc::new(Index::new(&data.join(INDEX), &folder, settings.store.is_some()));
         let store = settings
             .store
             .as_ref()
-            .map(|store| Store::open(store, secret, Arc::new(|_, _| ())));
+            .map(|store| Store::open(store, secret, keep::told(&index)));
         let recorder = Self(Arc::new(Shared {
             signalling,
             settings,
             secret,
+            index,
             store: store.transpose().map_err(io::Error::other)?,
             folder,
             disk: Mutex::new(None),
@@ -164,43 +175,6 @@ impl Recorder {
         }
     }
 
-    fn recover(&self) -> io::Result<()> {
-        let key = self.signer()?.public_key();
-        for path in folders(&self.0.folder)? {
-            match folder::recover(&path, Some(&key)) {
-                Ok(state) => tracing::debug!(path = %path.display(), ?state, "a recording"),
-                Err(error) => tracing::warn!(path = %path.display(), %error, "a recording cannot be finished"),
-            }
-            self.settle(&path);
-        }
-        self.expire();
-        Ok(())
-    }
-
-    fn expire(&self) {
-        let all = folders(&self.0.folder).unwrap_or_default();
-        for path in all {
-            let expired = self
-                .signer()
-                .and_then(|signer| folder::expire(&path, signer, unix_ms()));
-            match expired {
-                Ok(true) => {
-                    tracing::info!(path = %path.display(), "a recording was deleted, as its time is over");
-                    self.settle(&path);
-                }
-                Ok(false) => {}
-                Err(error) => tracing::warn!(path = %path.display(), %error, "a recording cannot be deleted"),
-            }
-        }
-    }
-
-    /// The store gets what the folder of a recording that is over has.
-    fn settle(&self, path: &Path) {
-        if let Some(store) = &self.0.store {
-            store.settle(path);
-        }
-    }
-
     fn signer(&self) -> io::Result<Signer> {
         Signer::from_seed(&self.0.secret).map_err(io::Error::other)
     }
@@ -222,15 +196,6 @@ impl Recorder {
 
     fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The folders of recordings.
-fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
     }
 }
 

@@ -17,7 +17,8 @@ use althing_signalling::room::{Encryption, Participant, ParticipantSid, Permissi
 use axum::http::StatusCode;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::store::Following;
+use super::index::State;
+use super::keep::Kept;
 use super::thread::{self, Ended, Order, Status};
 use super::{ATTRIBUTE, OF, Recorder, Running, SECRET, Wish, unix_ms};
 
@@ -152,8 +153,7 @@ fn is_person(one: &Participant) -> bool {
 struct Task {
     insider: Insider,
     wanted: Wanted,
-    /// Dropped when everything is written.
-    _following: Option<Following>,
+    kept: Kept,
     orders: std::sync::mpsc::Sender<Order>,
     people: BTreeSet<ParticipantSid>,
     tracks: BTreeMap<TrackSid, bool>,
@@ -214,7 +214,7 @@ impl Task {
         let folder = Folder::create(&path, &recorder.disk()?, recording)?;
         let (ended, end) = oneshot::channel();
         let task = Self {
-            _following: shared.store.as_ref().map(|store| store.follow(&path)),
+            kept: Kept::begin(recorder, &path, room, began).await,
             insider,
             wanted,
             // They are known to the machine: who has gone meanwhile has to be told to it.
@@ -236,6 +236,9 @@ impl Task {
             }
             if state != told {
                 self.insider.set_attribute(ATTRIBUTE, &state);
+                if state == "running" {
+                    self.kept.set_state(State::Recording).await;
+                }
                 told = state;
             }
             tokio::select! {
@@ -249,7 +252,9 @@ impl Task {
         }
         self.order(Order::Stop);
         // There is nothing more to tell when everything is written, and told to the server API.
+        self.kept.set_state(State::Closing).await;
         while status.changed().await.is_ok() {}
+        self.kept.end().await;
     }
 
     /// Tells the recorder what has changed.

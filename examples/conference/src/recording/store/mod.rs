@@ -50,6 +50,8 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 /// What becomes of a recording's upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {
+    /// There is something to send, or to erase.
+    Begins,
     /// It rests: why.
     Rests(String),
     /// It goes on after a rest.
@@ -58,7 +60,7 @@ pub(super) enum Told {
     Settled,
 }
 
-/// Is told what becomes of uploads, by the folder of the recording.
+/// Is told what becomes of uploads, by the folder of the recording; of one recording in the order in which it happens.
 pub(super) type Tell = Arc<dyn Fn(&Path, Told) + Send + Sync>;
 
 /// The store.
@@ -141,6 +143,7 @@ impl Store {
             change(wanted);
         };
         let mut tasks = self.tasks();
+        (self.0.tell)(recording, Told::Begins);
         if let Some(wanted) = tasks.get(recording) {
             wanted.send_modify(change);
             return;
@@ -166,7 +169,6 @@ impl Store {
                     }
                     if !now.live && self.is_done(&path, &now) {
                         tracing::debug!(path = %path.display(), "a recording is stored");
-                        (self.0.tell)(&path, Told::Settled);
                         return;
                     }
                     LOOK
@@ -217,6 +219,8 @@ impl Store {
         let asked = tasks.get(path).map(|sender| sender.borrow().asked);
         let done = asked == Some(wanted.asked);
         if done {
+            // While nobody can ask for more.
+            (self.0.tell)(path, Told::Settled);
             tasks.remove(path);
         }
         done

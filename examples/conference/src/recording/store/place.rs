@@ -254,7 +254,9 @@ pub(super) fn is_refused(error: &object_store::Error) -> bool {
         object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. }
     );
     let text = error.to_string();
-    let patience = ["status code: 408", "status code: 429"].iter().any(|status| text.contains(status));
+    let patience = ["status code: 408", "status code: 429"]
+        .iter()
+        .any(|status| text.contains(status));
     !rights && !patience && !is_unreachable(error) && text.contains("status code: 4")
 }
 
