@@ -27,7 +27,7 @@ const OPUS: Format = Format::Opus { channels: 1 };
 const CODEC: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
 const LEVEL: u8 = 1;
 #[rustfmt::skip]
-const STREAM: StreamIds = StreamIds { ssrc: Ssrc(1), rtx: None };
+const STREAM: StreamIds = StreamIds::new(Ssrc(1));
 
 /// A peer, and its other end here.
 struct Member(EndpointId, LocalPeer, SourceId, ListenerId);

@@ -125,7 +125,7 @@ fn join(offer: &str, publish: bool, router: &mut Router, stage: &mut Stage) -> R
                 stream: "stage".to_owned(),
                 track: String::new(),
             },
-            stream: StreamIds { ssrc, rtx },
+            stream: StreamIds::new(ssrc).with_rtx(rtx),
             cname: "stage".to_owned(),
             source: None,
         })

@@ -98,7 +98,7 @@ fn publish(offer: &str, router: &mut Router, ear: EndpointId, tape: &mut Recordi
         let subscription = SubscriptionConfig {
             mid: None,
             kind: config.kind,
-            stream: StreamIds { ssrc, rtx: None },
+            stream: StreamIds::new(ssrc),
             cname: String::new(),
             codecs: config.codecs.clone(),
             extensions: config.extensions,

@@ -151,10 +151,7 @@ fn outgoing(stage: &Stage) -> Outgoing {
             stream: "film".to_owned(),
             track: String::new(),
         },
-        stream: StreamIds {
-            ssrc: Ssrc(ssrc),
-            rtx: Some(Ssrc(ssrc + 1)),
-        },
+        stream: StreamIds::new(Ssrc(ssrc)).with_rtx(Some(Ssrc(ssrc + 1))),
         cname: "film".to_owned(),
         source: None,
     }

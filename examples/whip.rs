@@ -159,9 +159,6 @@ fn stream() -> OfferedStream {
         },
         cname: "whip".to_owned(),
         rids: Vec::new(),
-        streams: vec![StreamIds {
-            ssrc: Ssrc(0x7000),
-            rtx: Some(Ssrc(0x7001)),
-        }],
+        streams: vec![StreamIds::new(Ssrc(0x7000)).with_rtx(Some(Ssrc(0x7001)))],
     }
 }

@@ -65,10 +65,7 @@ impl FanOut {
             let config = SubscriptionConfig {
                 mid: None,
                 kind: MediaKind::Video,
-                stream: StreamIds {
-                    ssrc: Ssrc(u32::from(n) + 1),
-                    rtx: Some(Ssrc(100_000 + u32::from(n))),
-                },
+                stream: StreamIds::new(Ssrc(u32::from(n) + 1)).with_rtx(Some(Ssrc(100_000 + u32::from(n)))),
                 cname: "bench".to_owned(),
                 codecs: vp8.clone(),
                 extensions: ExtensionMap::new(),

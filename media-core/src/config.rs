@@ -99,10 +99,12 @@ pub struct CodecParams {
     pub rtx: Option<Pt>,
     /// The payload type under which it comes with redundancy (RFC 2198), if negotiated: Opus only.
     pub red: Option<Pt>,
+    /// The payload type of FEC over it (FlexFEC-03), if negotiated: pictures only.
+    pub fec: Option<Pt>,
 }
 
 impl CodecParams {
-    /// A codec under its payload type, without retransmissions and redundancy.
+    /// A codec under its payload type, without retransmissions, redundancy and FEC.
     #[must_use]
     pub const fn new(codec: Codec, pt: Pt) -> Self {
         Self {
@@ -110,17 +112,43 @@ impl CodecParams {
             pt,
             rtx: None,
             red: None,
+            fec: None,
         }
     }
 }
 
-/// The SSRC of a stream and of its retransmissions.
+/// The SSRC of a stream, and those of what repairs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamIds {
     /// The media.
     pub ssrc: Ssrc,
     /// Its retransmissions, if negotiated.
     pub rtx: Option<Ssrc>,
+    /// FEC over it, if negotiated.
+    pub fec: Option<Ssrc>,
+}
+
+impl StreamIds {
+    /// A stream that nothing repairs.
+    #[must_use]
+    pub const fn new(ssrc: Ssrc) -> Self {
+        Self {
+            ssrc,
+            rtx: None,
+            fec: None,
+        }
+    }
+
+    /// The same with retransmissions under `rtx`, if there are any.
+    #[must_use]
+    pub const fn with_rtx(self, rtx: Option<Ssrc>) -> Self {
+        Self { rtx, ..self }
+    }
+
+    /// All its SSRCs, the media first.
+    pub fn all(self) -> impl Iterator<Item = Ssrc> {
+        [Some(self.ssrc), self.rtx, self.fec].into_iter().flatten()
+    }
 }
 
 /// A track that an endpoint will send: one media section.

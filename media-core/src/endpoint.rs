@@ -14,7 +14,7 @@ use crate::packet::Ssrc;
 use crate::receive::arrival::Arrivals;
 use crate::rtcp::Bitrate;
 use crate::send::Queue;
-use crate::send::redundancy::Demand;
+use crate::send::demand::Demand;
 use crate::stats::Drops;
 use crate::time::NtpTime;
 use crate::transport::{Protocol, Transport};
@@ -55,8 +55,8 @@ pub struct StreamRef {
     pub track: TrackId,
     /// The encoding, as an index.
     pub encoding: usize,
-    /// The retransmissions of it.
-    pub rtx: bool,
+    /// What repairs it: retransmissions, or FEC.
+    pub repair: bool,
 }
 
 /// One peer.
@@ -82,8 +82,8 @@ pub struct Endpoint {
     pub arrivals: Arrivals,
     /// What its line carries, once it takes a stream with transport-wide numbers.
     pub line: Option<Box<Line>>,
-    /// How much redundancy its losses call for.
-    pub redundancy: Demand,
+    /// How much repair its losses call for.
+    pub demand: Demand,
     /// What waits to be sent to it.
     pub queue: Queue,
     /// What it sent in vain.
@@ -138,7 +138,7 @@ impl Endpoint {
             routes: SmallVec::new(),
             arrivals: Arrivals::new(now),
             line: None,
-            redundancy: Demand::default(),
+            demand: Demand::default(),
             queue: Queue::default(),
             drops: Drops::default(),
             bytes: (0, 0),

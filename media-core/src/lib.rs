@@ -6,6 +6,7 @@ pub mod config;
 pub mod endpoint;
 pub mod estimate;
 pub mod event;
+pub mod fec;
 pub mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

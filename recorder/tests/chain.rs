@@ -65,7 +65,7 @@ impl Recorder {
         let (now, ssrc) = (simulation.now(), like.stream.ssrc);
         let config = SubscriptionConfig {
             mid: None,
-            stream: StreamIds { ssrc, rtx: None },
+            stream: StreamIds::new(ssrc),
             nack: false,
             extensions: ExtensionMap::new(),
             ..like.subscription()

@@ -150,10 +150,7 @@ impl Insider {
         let config = SubscriptionConfig {
             mid: None,
             kind,
-            stream: StreamIds {
-                ssrc: followed.ssrc,
-                rtx: None,
-            },
+            stream: StreamIds::new(followed.ssrc),
             cname: sid.0.clone(),
             codecs: followed.codecs.clone(),
             extensions: followed.extensions,

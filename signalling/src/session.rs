@@ -5,10 +5,10 @@
 use althing_media_core::config::{EndpointId, SubscriptionId};
 use althing_media_core::payload::MediaKind;
 use althing_media_core::transport::RemoteDescription;
-use althing_media_core::{LayerTarget, Mid, Ssrc, StreamIds};
+use althing_media_core::{LayerTarget, Mid};
 use axum::http::StatusCode;
 
-use crate::hub::{Hub, Shared, random, secret};
+use crate::hub::{Hub, Shared, random, random_stream, secret};
 use crate::media::{self, Opened};
 use crate::problem::Problem;
 use crate::room::{ConnectionId, Departure, NewTrack, Profile, Slot, Source, Target, Track, TrackDetails};
@@ -182,16 +182,12 @@ fn negotiate(hub: &Hub, room: &str, purpose: &Purpose, offer: &Description) -> R
 
 fn outgoing(stream: &str, kind: MediaKind, source: Option<CodecSpec>) -> Outgoing {
     let track = if kind == MediaKind::Audio { "audio" } else { "video" };
-    // Two halves of one random number; they differ, and neither is 0.
-    let [a, b, c, d, e, f, g, h] = random().to_ne_bytes();
-    let ssrc = Ssrc(u32::from_ne_bytes([a, b, c, d]) | 1);
-    let rtx = (kind == MediaKind::Video).then(|| Ssrc((u32::from_ne_bytes([e, f, g, h]) | 2) & !1));
     Outgoing {
         msid: Msid {
             stream: stream.to_owned(),
             track: format!("{stream}-{track}"),
         },
-        stream: StreamIds { ssrc, rtx },
+        stream: random_stream(kind),
         cname: stream.to_owned(),
         source,
     }

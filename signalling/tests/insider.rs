@@ -71,7 +71,7 @@ async fn publish(insider: &mut Insider) -> TrackSid {
         codecs: vec![CodecParams::new(Codec::Opus, Pt::new(120))],
         extensions: ExtensionMap::new().with(Extension::AudioLevel, 9),
         rids: Default::default(),
-        streams: [StreamIds { ssrc: SSRC, rtx: None }].into_iter().collect(),
+        streams: [StreamIds::new(SSRC)].into_iter().collect(),
         nack: false,
         transport_cc: false,
         encrypted: false,

@@ -10,6 +10,7 @@
 //! | `payload` | payload formats and the dependency descriptor |
 //! | `transport` | attributes of SDP, STUN, ClientHello, SRTP |
 //! | `data` | data channels with a peer that has lost its manners |
+//! | `fec` | FEC packets over packets of any content |
 //! | `numbers` | series of operations on rewriting and on the log of what was sent |
 //! | `router` | a whole router: plain RTP with subscribers, WebRTC from nowhere, a handshake that is tampered with |
 
@@ -17,6 +18,7 @@
 
 mod choices;
 pub(crate) mod data;
+mod fec;
 mod numbers;
 mod payload;
 mod router;
@@ -24,6 +26,7 @@ mod transport;
 mod wire;
 
 pub use data::data;
+pub use fec::fec;
 pub use numbers::{forward, history};
 pub use payload::{av1, dependency_descriptor, h264, opus, red, vp8, vp9};
 pub use router::{datagram, handshake, plain};
@@ -34,12 +37,13 @@ pub use wire::{extension, rtcp, rtp, transport_cc};
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Body); 21] = [
+pub const TARGETS: [(&str, Body); 22] = [
     ("attribute", attribute),
     ("client_hello", client_hello),
     ("data", data),
     ("datagram", datagram),
     ("extension", extension),
+    ("fec", fec),
     ("forward", forward),
     ("handshake", handshake),
     ("history", history),

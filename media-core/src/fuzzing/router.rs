@@ -23,6 +23,8 @@ use crate::transport::{Certificate, PlainConfig, Protocol, RemoteDescription, Ro
 
 /// Outputs that one input may cause: more is a loop.
 const MAX_OUTPUTS: usize = 5_000;
+/// The payload type of FEC.
+const FEC: u8 = 120;
 /// Where WebRTC peers reach the router.
 const SOCKET: ([u8; 4], u16) = ([192, 0, 2, 1], 7882);
 
@@ -137,6 +139,7 @@ fn codecs() -> Vec<CodecParams> {
         pt: Pt::new(pt),
         rtx: Some(Pt::new(pt + 1)),
         red: None,
+        fec: Some(Pt::new(FEC)),
     };
     video.into_iter().map(params).collect()
 }
@@ -147,6 +150,7 @@ fn opus() -> Vec<CodecParams> {
         pt: Pt::new(111),
         rtx: None,
         red: Some(Pt::new(63)),
+        fec: None,
     }]
 }
 
@@ -200,13 +204,17 @@ impl Plain {
     }
 
     fn publish(&mut self, kind: MediaKind) {
-        let stream = |ssrc, rtx: Option<u32>| StreamIds {
-            ssrc: Ssrc(ssrc),
-            rtx: rtx.map(Ssrc),
-        };
+        let stream = |ssrc, rtx: Option<u32>| StreamIds::new(Ssrc(ssrc)).with_rtx(rtx.map(Ssrc));
         let (codecs, streams) = match kind {
             MediaKind::Audio => (opus(), smallvec![stream(10, None)]),
-            MediaKind::Video => (codecs(), smallvec![stream(1, Some(2)), stream(3, Some(4))]),
+            MediaKind::Video => {
+                let fec = Some(Ssrc(5));
+                let first = StreamIds {
+                    fec,
+                    ..stream(1, Some(2))
+                };
+                (codecs(), smallvec![first, stream(3, Some(4))])
+            }
         };
         let config = TrackConfig {
             mid: None,
@@ -227,10 +235,7 @@ impl Plain {
         let config = SubscriptionConfig {
             mid: None,
             kind,
-            stream: StreamIds {
-                ssrc: Ssrc(ssrc),
-                rtx: (kind == MediaKind::Video).then_some(Ssrc(ssrc + 1)),
-            },
+            stream: StreamIds::new(Ssrc(ssrc)).with_rtx((kind == MediaKind::Video).then_some(Ssrc(ssrc + 1))),
             cname: "name".to_owned(),
             codecs: if kind == MediaKind::Audio { opus() } else { codecs() },
             extensions: extensions(),
@@ -255,9 +260,10 @@ impl Plain {
 
     /// A packet that a publisher could send, as far as its header goes.
     fn media(&mut self, choices: &mut Choices<'_>) {
-        let ssrc = [1, 1, 3, 10, 2, 4, 99][usize::from(choices.below(7))];
+        let ssrc = [1, 1, 3, 10, 2, 4, 99, 5][usize::from(choices.below(8))];
         let pt = match ssrc {
             10 => 111,
+            5 => FEC,
             2 | 4 => [97, 99, 101, 103][usize::from(choices.below(4))],
             _ => [96, 98, 100, 102][usize::from(choices.below(4))],
         };

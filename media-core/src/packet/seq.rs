@@ -4,7 +4,7 @@
 ///
 /// The low 16 bits are what the wire carries; the bits above count the wraps (SRTP's rollover counter). Extended
 /// numbers start one full cycle above zero, so that a packet from before the first one seen has a number too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SeqNo(pub u64);
 
 impl SeqNo {

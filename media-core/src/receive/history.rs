@@ -26,6 +26,8 @@ pub struct Received {
     pub arrival: Instant,
     /// What its payload says.
     pub info: Info,
+    /// It has the bytes that it was sent with.
+    pub exact: bool,
 }
 
 /// A ring of packets by sequence number. Allocates once, with the first packet.
@@ -101,6 +103,7 @@ mod tests {
                 seq,
                 arrival,
                 info: Info::default(),
+                exact: true,
             });
         }
         let kept = |history: &History| (0..6).filter(|n| history.get(SeqNo(*n)).is_some()).collect::<Vec<_>>();

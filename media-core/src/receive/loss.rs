@@ -123,6 +123,16 @@ impl LossDetector {
         }
     }
 
+    /// The packet `seq` is about to come, but not because it was asked for: that does not tell how long answers take.
+    pub fn unask(&mut self, seq: SeqNo) {
+        if let Ok(index) = self.missing.binary_search_by_key(&seq, |missing| missing.seq)
+            && let Some(missing) = self.missing.get_mut(index)
+        {
+            missing.asked = None;
+        }
+        self.given_up.take_if(|missing| missing.seq == seq);
+    }
+
     /// Whether `seq` has not come, and would be taken if it came now.
     #[must_use]
     pub fn lacks(&self, seq: SeqNo) -> bool {

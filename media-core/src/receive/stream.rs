@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use crate::fec::Recovery;
+use crate::fec::recovery::Known;
 use crate::forward::Meta;
 use crate::packet::{Extension, ExtensionMap, Packet, SeqExtender, SeqNo, Ssrc};
 use crate::payload::{self, Codec, DependencyState, MediaKind};
@@ -21,9 +25,11 @@ const INITIAL_INTERVAL: Duration = Duration::from_millis(66);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// As it was sent, or sent again.
+    /// As it was sent.
     Sent,
-    /// Inside a later one (RFC 2198): its arrival says nothing about the network.
+    /// Sent again in a stream of its own (RFC 4588), with other extensions.
+    Again,
+    /// Out of others (RFC 2198, FEC): its arrival says nothing about the network.
     Redundancy,
 }
 
@@ -32,6 +38,7 @@ pub enum Origin {
 pub struct Stream {
     ssrc: Option<Ssrc>,
     rtx: Option<Ssrc>,
+    fec: Option<Ssrc>,
     clock_rate: u32,
     extender: SeqExtender,
     /// Missing packets.
@@ -54,6 +61,8 @@ pub struct Stream {
     interval: Duration,
     nack: bool,
     kind: MediaKind,
+    /// FEC packets that wait, once some have come.
+    recovery: Option<Box<Recovery>>,
 }
 
 impl Stream {
@@ -68,6 +77,7 @@ impl Stream {
         Self {
             ssrc: None,
             rtx: None,
+            fec: None,
             clock_rate,
             extender: SeqExtender::default(),
             loss: LossDetector::new(nack.then_some(match kind {
@@ -85,6 +95,7 @@ impl Stream {
             interval: INITIAL_INTERVAL,
             nack,
             kind,
+            recovery: None,
         }
     }
 
@@ -106,9 +117,14 @@ impl Stream {
         self.clock_rate
     }
 
-    /// Learns the SSRC of the retransmissions.
-    pub fn set_rtx(&mut self, rtx: Ssrc) {
-        self.rtx = Some(rtx);
+    /// Learns the SSRC of the retransmissions; gives the one before.
+    pub fn set_rtx(&mut self, rtx: Ssrc) -> Option<Ssrc> {
+        self.rtx.replace(rtx)
+    }
+
+    /// Learns the SSRC of FEC over it; gives the one before.
+    pub fn set_fec(&mut self, fec: Ssrc) -> Option<Ssrc> {
+        self.fec.replace(fec)
     }
 
     /// Learns its SSRC. Another one than before is another stream: all that was known of the old one is forgotten.
@@ -133,6 +149,40 @@ impl Stream {
         self.loss.lacks(self.extender.peek(wire))
     }
 
+    /// Takes the payload of an FEC packet over this stream; one of the packets that it protects, for [`Self::mend`].
+    pub fn on_fec(&mut self, payload: Bytes) -> Option<SeqNo> {
+        let (ssrc, extender) = (self.ssrc?, &self.extender);
+        let recovery = self.recovery.get_or_insert_default();
+        recovery.on_fec(payload, ssrc, |wire| extender.peek(wire))
+    }
+
+    /// Whether FEC packets wait for more of what they protect.
+    #[must_use]
+    #[inline]
+    pub fn awaits_repair(&self) -> bool {
+        self.recovery.as_ref().is_some_and(|recovery| recovery.waiting() > 0)
+    }
+
+    /// The packet `seq` has come, or FEC over it: the number and the length of a packet that was lost and can be made now.
+    pub fn mend(&mut self, seq: SeqNo, extensions: &ExtensionMap) -> Option<(SeqNo, usize)> {
+        let (history, loss) = (&self.history, &self.loss);
+        let known = |seq| match history.get(seq) {
+            Some(received) if received.exact => Known::Exact(received.packet.view()),
+            None if loss.lacks(seq) => Known::Lacking,
+            _ => Known::Otherwise,
+        };
+        let recovery = self.recovery.as_mut()?;
+        let made = recovery.recover(seq, extensions, known)?;
+        Some((made, recovery.made()))
+    }
+
+    /// Writes the packet that [`Self::mend`] has given into `out`, which has its length.
+    pub fn write_mended(&self, seq: SeqNo, out: &mut [u8]) {
+        if let (Some(recovery), Some(ssrc)) = (&self.recovery, self.ssrc) {
+            recovery.write(ssrc, seq, out);
+        }
+    }
+
     /// Takes a packet of this stream, or one that came inside another; `None` for a duplicate.
     pub fn on_packet(
         &mut self,
@@ -143,6 +193,9 @@ impl Stream {
     ) -> Option<Meta> {
         let view = packet.view();
         let seq = self.extender.extend(view.seq());
+        if origin == Origin::Redundancy {
+            self.loss.unask(seq);
+        }
         let arrival = self.loss.on_packet(now, seq);
         if arrival == Arrival::Duplicate {
             return None;
@@ -168,6 +221,7 @@ impl Stream {
             seq,
             arrival: now,
             info,
+            exact: origin != Origin::Again,
         });
         Some(Meta {
             encoding,

@@ -24,6 +24,8 @@ pub enum PtUse {
     Rtx(Pt),
     /// Media with this payload type, and redundancy.
     Red(Pt),
+    /// FEC over media of any payload type.
+    Fec,
 }
 
 /// One track.
@@ -72,6 +74,9 @@ impl Track {
             }
             if let Some(red) = params.red {
                 uses[usize::from(red.value())] = PtUse::Red(params.pt);
+            }
+            if let Some(fec) = params.fec {
+                uses[usize::from(fec.value())] = PtUse::Fec;
             }
         }
         let clock_rate = config.codecs.first().map_or(90_000, |params| params.codec.clock_rate());

@@ -6,7 +6,7 @@ use crate::endpoint::{Endpoint, MAX_ROUTES, MAX_SSRCS, StreamRef};
 use crate::event::{Event, RemoteChange};
 use crate::forward::{Interest, Meta};
 use crate::packet::extension::AudioLevel;
-use crate::packet::{Extension, Kind, Layout, Packet, Pt, RtpView};
+use crate::packet::{Extension, Kind, Layout, Packet, RtpView};
 use crate::payload::{Codec, MediaKind};
 use crate::receive::stream::{Origin, Stream};
 use crate::receive::{PtUse, Track, rtx};
@@ -131,15 +131,22 @@ impl Router {
             endpoint.arrivals.on_packet(now, u16::from_be_bytes([high, low]));
         }
         endpoint.stirred |= !connected || endpoint.arrivals.next_timeout().is_some();
+        if track.pt_use(pt) == PtUse::Fec {
+            let packet = Packet::new(self.pool.commit(len), layout).map_err(|_| DropReason::Malformed)?;
+            self.mark(key);
+            return self.on_fec(now, stream, &packet);
+        }
         let media = match track.pt_use(pt) {
             PtUse::Media(_) => pt,
             PtUse::Rtx(original) | PtUse::Red(original) => original,
-            PtUse::Unknown => return Err(DropReason::UnknownStream),
+            PtUse::Unknown | PtUse::Fec => return Err(DropReason::UnknownStream),
         };
         let codec = track.codec_of(media).ok_or(DropReason::UnknownStream)?;
         let incoming = track.streams.get(stream.encoding).ok_or(DropReason::UnknownStream)?;
+        let mut origin = Origin::Sent;
         let packet = match track.pt_use(pt) {
             PtUse::Rtx(_) => {
+                origin = Origin::Again;
                 let ssrc = incoming.ssrc().ok_or(DropReason::UnknownStream)?;
                 if rtx::unwrap(&mut space[..len], &layout, media, ssrc).is_none() {
                     self.mark(key);
@@ -160,10 +167,10 @@ impl Router {
             self.on_recovered(now, stream, codec);
         }
         if !replaced {
-            return self.on_media(now, stream, codec, (packet, Origin::Sent));
+            return self.on_media(now, stream, codec, (packet, origin));
         }
         self.on_streams_changed(stream, u8::try_from(stream.encoding).ok());
-        let result = self.on_media(now, stream, codec, (packet, Origin::Sent));
+        let result = self.on_media(now, stream, codec, (packet, origin));
         self.want_keyframes(now, stream);
         result
     }
@@ -185,7 +192,7 @@ impl Router {
 
     /// A packet in the clear, of a known stream.
     #[inline]
-    fn on_media(
+    pub(super) fn on_media(
         &mut self,
         now: Instant,
         stream: StreamRef,
@@ -218,6 +225,7 @@ impl Router {
             endpoint.stirred = true;
         }
         let hidden = incoming.is_hidden(meta.seq);
+        let mends = origin != Origin::Redundancy && incoming.awaits_repair();
         let first = !std::mem::replace(&mut track.started, true);
         let live_changed = track.update_live(now);
         let (id, muted) = (track.id, track.muted || hidden);
@@ -240,6 +248,9 @@ impl Router {
         }
         if live_changed {
             self.want_keyframes(now, stream);
+        }
+        if mends {
+            self.mend(now, stream, meta.seq);
         }
         if muted { Err(DropReason::Muted) } else { Ok(()) }
     }
@@ -456,35 +467,39 @@ fn learn(
     };
     let id = find(endpoint, tracks).ok_or(DropReason::UnknownStream)?;
     let track = tracks.get_mut(id.0).ok_or(DropReason::UnknownStream)?;
-    let (encoding, rtx) = encoding_of(track, view, view.pt()).ok_or(DropReason::UnknownStream)?;
+    let usage = track.pt_use(view.pt());
+    let (encoding, repair) = encoding_of(track, view, usage).ok_or(DropReason::UnknownStream)?;
     let stream = track.streams.get_mut(encoding).ok_or(DropReason::UnknownStream)?;
-    let before = if rtx { stream.rtx() } else { stream.ssrc() };
     let mut replaced = false;
-    if rtx {
-        stream.set_rtx(view.ssrc());
-    } else {
-        replaced = stream.set_ssrc(view.ssrc());
-    }
+    let before = match usage {
+        PtUse::Rtx(_) => stream.set_rtx(view.ssrc()),
+        PtUse::Fec => stream.set_fec(view.ssrc()),
+        _ => {
+            let before = stream.ssrc();
+            replaced = stream.set_ssrc(view.ssrc());
+            before
+        }
+    };
     if let Some(before) = before {
         endpoint.streams.remove(&before);
     }
     let stream = StreamRef {
         track: id,
         encoding,
-        rtx,
+        repair,
     };
     endpoint.streams.insert(view.ssrc(), stream);
     Ok((stream, replaced))
 }
 
-fn encoding_of(track: &Track, view: &RtpView<'_>, pt: Pt) -> Option<(usize, bool)> {
+fn encoding_of(track: &Track, view: &RtpView<'_>, usage: PtUse) -> Option<(usize, bool)> {
     let element = |extension| track.extensions.id(extension).and_then(|id| view.extension(id));
-    let rtx = matches!(track.pt_use(pt), PtUse::Rtx(_));
+    let repair = matches!(usage, PtUse::Rtx(_) | PtUse::Fec);
     if let Some(rid) = element(Extension::RepairedRid)
-        .filter(|_| rtx)
+        .filter(|_| repair)
         .or_else(|| element(Extension::Rid))
     {
-        return track.encoding_of(rid).map(|encoding| (encoding, rtx));
+        return track.encoding_of(rid).map(|encoding| (encoding, repair));
     }
-    (track.streams.len() == 1).then_some((0, rtx))
+    (track.streams.len() == 1).then_some((0, repair))
 }

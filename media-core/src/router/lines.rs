@@ -79,7 +79,7 @@ impl Router {
         };
         let Some(line) = &mut endpoint.line else { return };
         let heard = line.on_feedback(now, feedback);
-        endpoint.redundancy.on_arrivals(now, heard.arrived, heard.lost);
+        endpoint.demand.on_arrivals(now, heard.arrived, heard.lost);
         if heard.revived {
             // So much is missing that it would ask for a new picture in the end; Chromium takes up to 3 s for it.
             endpoint

@@ -12,6 +12,7 @@
 
 mod control;
 mod data;
+mod fec;
 mod feedback;
 mod input;
 mod lines;

@@ -6,10 +6,11 @@ use crate::endpoint::Leaving;
 use crate::event::{Event, Transmit};
 use crate::packet::{Extension, Kind, Ssrc};
 use crate::router::Router;
+use crate::router::fec::protect;
 use crate::router::rtcp_in::INITIAL_RTT;
 use crate::rtcp;
 use crate::send::datagram::{self, Content, Transmission};
-use crate::send::note::Note;
+use crate::send::note::{Form, Note};
 use crate::send::redundancy::Redundancy;
 use crate::stats::DropReason;
 
@@ -45,6 +46,9 @@ impl Router {
     /// is gone.
     #[inline]
     fn write_note(&mut self, now: Instant, key: usize, note: &Note, buf: &mut [u8]) -> Option<Transmit> {
+        if note.form == Form::Fec {
+            return self.write_fec(now, key, note, buf);
+        }
         let outgoing = self.subscriptions.get_mut(note.subscription.0)?;
         let endpoint = self.endpoints.at_mut(key)?;
         let repeat = match &outgoing.repeats {
@@ -58,12 +62,12 @@ impl Router {
             Some(repeat) => (repeat.transmission, repeat.depth),
             None => (
                 Transmission::new(now, self.epoch, endpoint.transport_seq, outgoing),
-                endpoint.redundancy.depth(),
+                endpoint.demand.depth(),
             ),
         };
         let track = self.tracks.get(note.track.0);
         let stream = track.and_then(|track| track.streams.get(usize::from(note.encoding)));
-        let mut along = 0;
+        let (mut along, mut discardable) = (0, false);
         let written = match track
             .zip(stream)
             .zip(stream.and_then(|stream| stream.history.get(note.source)))
@@ -82,6 +86,7 @@ impl Router {
                 };
                 let redundancy = Redundancy::of(note, received, (outgoing, stream), depth);
                 along = redundancy.depth();
+                discardable = received.info.discardable;
                 let content = Content {
                     received,
                     params,
@@ -102,6 +107,7 @@ impl Router {
             (Some(repeats), None) => repeats.insert(note.seq, plain, transmission, along),
             _ => {}
         }
+        protect(endpoint, outgoing, (note, &written, discardable), plain);
         let route = endpoint.transport.route(Kind::Rtp)?;
         let len = endpoint
             .transport

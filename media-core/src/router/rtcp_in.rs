@@ -64,7 +64,8 @@ impl Router {
         let Some(endpoint) = self.endpoints.at_mut(key) else {
             return;
         };
-        let Some(stream) = endpoint.streams.get(&ssrc).copied() else {
+        // What repairs has media times of its own.
+        let Some(stream) = endpoint.streams.get(&ssrc).copied().filter(|stream| !stream.repair) else {
             return;
         };
         endpoint.wall_offset(ntp, ours);
@@ -91,10 +92,17 @@ impl Router {
             && outgoing.stream.ssrc == block.ssrc
         {
             let packets = outgoing.report.on_report(now, block);
-            if outgoing.kind == MediaKind::Audio
-                && let Some(endpoint) = self.endpoints.at_mut(key)
-            {
-                endpoint.redundancy.on_report(now, packets, block.fraction_lost);
+            let (kind, rtt) = (outgoing.kind, outgoing.report.rtt());
+            let Some(Endpoint { demand, line, .. }) = self.endpoints.at_mut(key) else {
+                return;
+            };
+            match kind {
+                MediaKind::Audio => demand.on_report(now, packets, block.fraction_lost),
+                MediaKind::Video => demand.on_picture_report(now, packets, block.fraction_lost),
+            }
+            if let Some(rtt) = rtt {
+                let queue = line.as_ref().map(|line| line.queue_delay());
+                demand.on_round_trip(rtt.saturating_sub(queue.unwrap_or_default()));
             }
         }
     }
@@ -120,7 +128,7 @@ impl Router {
             *repairs += 1;
             if let Some(note) = outgoing.log.request(now, *id, wire, rtt) {
                 if outgoing.kind == MediaKind::Audio {
-                    endpoint.redundancy.on_request(now);
+                    endpoint.demand.on_request(now);
                 }
                 endpoint.queue.push(note, outgoing.kind);
             }
@@ -167,7 +175,7 @@ impl Router {
         };
         let track = self.tracks.get_mut(stream.track.0);
         if let Some(incoming) = track.and_then(|track| track.streams.get_mut(stream.encoding))
-            && !stream.rtx
+            && !stream.repair
         {
             incoming.end();
         }

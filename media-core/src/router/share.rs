@@ -96,6 +96,7 @@ impl Router {
         let near = matches!(endpoint.transport, Transport::Local(_));
         let hears = |(stage, key)| near || self.stages.get(&stage).is_none_or(|stage| stage.hears(key));
         let flows = |track: &Track| !track.muted && track.stage.is_none_or(hears);
+        let protection = f64::from(endpoint.demand.protection());
         let mut claims = std::mem::take(&mut self.claims);
         claims.clear();
         let (mut sound, mut measured) = (0, true);
@@ -116,7 +117,8 @@ impl Router {
                 measured &= rate.is_some() || !track.started;
                 sound += rate.map_or(0, |rate| rate.0);
             } else {
-                let (claim, known) = claim(now, track, outgoing);
+                let ahead = outgoing.protector.as_ref().map_or(0.0, |_| protection);
+                let (claim, known) = claim(now, track, outgoing, ahead);
                 measured &= known;
                 claims.push(claim);
             }
@@ -126,13 +128,13 @@ impl Router {
         let calm = budget.as_ref().is_some_and(|budget| budget.calm);
         let most_sound = if calm { AMPLE } else { Bitrate(0) };
         let carries = line.estimate().map(|estimate| estimate.max(most_sound));
-        endpoint.redundancy.set_line(alone, carries);
+        endpoint.demand.set_line(alone, carries);
         let recovers = |rate: Bitrate| short.is_some_and(recovers) && rate.0 > granted.0 / 2;
         let Some(budget) = budget.filter(|budget| !recovers(budget.rate)) else {
             self.claims = claims;
             return;
         };
-        sound *= 1 + endpoint.redundancy.depth() as u64;
+        sound *= 1 + endpoint.demand.depth() as u64;
         let best: u64 = claims.iter().filter_map(Claim::best).map(|step| step.rate.0).sum();
         let left = Bitrate(budget.rate.0.saturating_sub(sound));
         let loose = if budget.calm { LOOSE } else { 0 };
@@ -204,12 +206,14 @@ impl Router {
     }
 }
 
-/// How a stream of `track` can be sent to a subscriber, and what each way takes; and whether that was measured.
-fn claim(now: Instant, track: &Track, outgoing: &Outgoing) -> (Claim<SubscriptionId>, bool) {
+/// How a stream of `track` can be sent to a subscriber, with so many FEC packets `ahead` for each of its own, and what each way
+/// takes; and whether that was measured.
+fn claim(now: Instant, track: &Track, outgoing: &Outgoing, ahead: f64) -> (Claim<SubscriptionId>, bool) {
     let forwarder = &outgoing.forwarder;
     let mut claim = Claim::new(outgoing.id, outgoing.rank, !outgoing.patience.is_over(now));
     // What is lost has to be sent again.
-    let again = |rate: Bitrate| Bitrate(rate.0 + rate.0 * u64::from(outgoing.report.fraction_lost()) / 256);
+    let again = f64::from(outgoing.report.fraction_lost()) / 256.0;
+    let again = |rate: Bitrate| Bitrate(rate.0 + (rate.0 as f64 * (again + ahead)) as u64);
     let target = forwarder.target();
     let Some(best) = track.live().best(target.spatial) else {
         return (claim, true);

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::config::CodecParams;
+use crate::fec::header::MAX_HEADER;
+use crate::fec::protector::Row;
 use crate::packet::view::ExtensionForm;
 use crate::packet::{Extension, Pt, RtpView, RtpWriter, SeqNo};
 use crate::payload::dependency_descriptor;
@@ -11,6 +13,7 @@ use crate::receive::history::Received;
 use crate::send::note::{Form, Note};
 use crate::send::outgoing::Outgoing;
 use crate::send::redundancy::Redundancy;
+use crate::time::RtpTime;
 
 /// An RTP packet in a buffer, not yet sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +127,30 @@ pub fn write_padding(outgoing: &Outgoing, rtx: Pt, transmission: Transmission, b
     let (ssrc, seq) = (outgoing.stream.rtx?, outgoing.rtx_seq);
     let writer = RtpWriter::new(buf, rtx, false, seq.wire(), 0, ssrc);
     write_empty(writer, seq, outgoing, transmission, u8::MAX)
+}
+
+/// Writes an FEC packet into `buf`. `None` when there is no stream of them, or it does not fit.
+pub fn write_fec(
+    row: &Row,
+    timestamp: RtpTime,
+    outgoing: &Outgoing,
+    transmission: Transmission,
+    buf: &mut [u8],
+) -> Option<Written> {
+    let (ssrc, pt, seq) = (outgoing.stream.fec?, outgoing.fec_pt()?, outgoing.fec_seq);
+    let mut writer = RtpWriter::new(buf, pt, false, seq.wire(), timestamp.0, ssrc);
+    write_own_extensions(&mut writer, outgoing, transmission);
+    let mut head = [0; MAX_HEADER];
+    let len = row.header.write(row.parity.fixed(), &mut head);
+    writer.payload(&head[..len]);
+    writer.payload(row.parity.rest());
+    let (header, len) = writer.finish()?;
+    Some(Written {
+        header,
+        len,
+        seq,
+        payload: len - header,
+    })
 }
 
 /// Writes something empty under the number of `note`, whose packet is gone: its number must not be missed. `None` when it

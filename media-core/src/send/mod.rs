@@ -9,7 +9,8 @@
 //! | [`outgoing`] | one outgoing stream: ids, forwarder, log |
 //! | [`note`] | which packet under which numbers |
 //! | [`log`] | what was sent under which number, for retransmission |
-//! | [`redundancy`] | sound that goes along with later sound: when, how much, which |
+//! | [`demand`] | how much repair goes to a receiver before it asks: redundancy of sound, FEC over pictures |
+//! | [`redundancy`] | sound that goes along with later sound |
 //! | [`repeat`] | sound that is sent again without a retransmission stream |
 //! | [`queue`] | notes that wait for their turn |
 //! | [`pacer`] | when the next datagram may go |
@@ -17,6 +18,7 @@
 //! | [`datagram`] | a note becomes RTP in the send buffer |
 
 pub mod datagram;
+pub mod demand;
 pub mod log;
 pub mod note;
 pub mod outgoing;

@@ -18,6 +18,8 @@ pub enum Form {
     Rtx,
     /// What was not sent the first time either, again: only its number, in the retransmission stream.
     RtxFiller,
+    /// No packet of the publisher: the next FEC packet over those that have been sent.
+    Fec,
 }
 
 impl Form {

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::config::{CodecParams, StreamIds, SubscriptionConfig, SubscriptionId, TrackId};
 use crate::estimate::share::Patience;
+use crate::fec::Protector;
 use crate::forward::Forwarder;
 use crate::packet::{Extension, ExtensionMap, Mid, Pt, SeqNo};
 use crate::payload::{Codec, MediaKind};
@@ -39,6 +40,10 @@ pub struct Outgoing {
     pub log: SentLog,
     /// How sound was written that may be asked for again without a retransmission stream.
     pub(crate) repeats: Option<Repeats>,
+    /// FEC over what was sent, if negotiated.
+    pub(crate) protector: Option<Box<Protector>>,
+    /// Number of the next FEC packet.
+    pub(crate) fec_seq: SeqNo,
     /// Counters and round trip.
     pub report: SendReport,
     /// Number of the next retransmission.
@@ -75,6 +80,8 @@ impl Outgoing {
             passed: SmallVec::new(),
             forwarder: Forwarder::new(config.kind, stream.ssrc, config.layers),
             log: SentLog::new(if config.nack { capacity } else { 1 }),
+            protector: stream.fec.map(|_| Box::default()),
+            fec_seq: SeqNo(stream.fec.map_or(0, |fec| 0x1_0000 + u64::from(fec.0 >> 17))),
             report: SendReport::default(),
             rtx_seq: SeqNo(0x1_0000 + u64::from(stream.ssrc.0 >> 17)),
             rank: 0,
@@ -108,6 +115,12 @@ impl Outgoing {
     #[must_use]
     pub fn any_pt(&self) -> Option<Pt> {
         self.codecs.first().map(|params| params.pt)
+    }
+
+    /// The payload type of FEC, if negotiated.
+    #[must_use]
+    pub fn fec_pt(&self) -> Option<Pt> {
+        self.codecs.iter().find_map(|params| params.fec)
     }
 
     /// The payload type of retransmissions, if a line can be probed with them: their arrival is told.

@@ -1,11 +1,11 @@
-//! Notes that wait for their turn to one endpoint: sound first, then what was lost, then pictures.
+//! Notes that wait for their turn to one endpoint: sound first, then repair, then pictures.
 //!
 //! When the turn is, the pacer says; sound does not wait for it.
 
 use std::collections::VecDeque;
 
 use crate::payload::MediaKind;
-use crate::send::note::Note;
+use crate::send::note::{Form, Note};
 
 /// Packets that may wait for one endpoint; what comes on top is dropped and counted.
 pub const MAX_QUEUED: usize = 4096;
@@ -27,7 +27,7 @@ impl Queue {
         }
         let lane = match (kind, note.form) {
             (MediaKind::Audio, _) => &mut self.sound,
-            (_, form) if form.is_again() => &mut self.repair,
+            (_, form) if form.is_again() || form == Form::Fec => &mut self.repair,
             _ => &mut self.media,
         };
         lane.push_back(note);

@@ -24,10 +24,7 @@ fn publish(router: &mut Router, now: Instant) -> (EndpointId, TrackId) {
         codecs: vec![OPUS],
         extensions: ExtensionMap::new(),
         rids: smallvec![],
-        streams: smallvec![StreamIds {
-            ssrc: Ssrc(7),
-            rtx: None
-        }],
+        streams: smallvec![StreamIds::new(Ssrc(7))],
         nack: false,
         transport_cc: false,
         encrypted: false,
@@ -40,10 +37,7 @@ fn watch(router: &mut Router, now: Instant, track: TrackId) -> EndpointId {
     let config = SubscriptionConfig {
         mid: None,
         kind: MediaKind::Audio,
-        stream: StreamIds {
-            ssrc: Ssrc(9),
-            rtx: None,
-        },
+        stream: StreamIds::new(Ssrc(9)),
         cname: "ada".to_owned(),
         codecs: vec![OPUS],
         extensions: ExtensionMap::new(),

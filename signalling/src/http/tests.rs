@@ -582,7 +582,7 @@ impl Client {
             },
             cname: "ada".to_owned(),
             rids: Vec::new(),
-            streams: vec![StreamIds { ssrc: Ssrc(ssrc), rtx }],
+            streams: vec![StreamIds::new(Ssrc(ssrc)).with_rtx(rtx)],
         };
         let audio = OfferedMedia::send(&[Codec::Opus], stream(1, None));
         offer(

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use althing_media_core::Router;
 use althing_media_core::config::EndpointId;
 use althing_media_core::event::Event;
+use althing_media_core::payload::MediaKind;
+use althing_media_core::{Router, Ssrc, StreamIds};
 use althing_media_net::Worker;
 use aws_lc_rs::rand;
 use axum::http::StatusCode;
@@ -485,6 +486,20 @@ pub(crate) fn secret() -> String {
 /// A random number.
 pub(crate) fn random() -> u64 {
     u64::from_ne_bytes(random_bytes())
+}
+
+/// SSRCs for a stream that we send: that of the media and, for pictures, those of what may repair it.
+pub(crate) fn random_stream(kind: MediaKind) -> StreamIds {
+    let numbers = [random(), random()].map(u64::to_ne_bytes);
+    let number = |[a, b, c, d]: [u8; 4]| u32::from_ne_bytes([a, b, c, d]) & !3;
+    let [[a, b, c, d, e, f, g, h], [i, j, k, l, ..]] = numbers;
+    // The last bits differ, and are never 0.
+    let repair = |bytes, last| (kind == MediaKind::Video).then(|| Ssrc(number(bytes) | last));
+    StreamIds {
+        ssrc: Ssrc(number([a, b, c, d]) | 1),
+        rtx: repair([e, f, g, h], 2),
+        fec: repair([i, j, k, l], 3),
+    }
 }
 
 fn random_bytes<const N: usize>() -> [u8; N] {

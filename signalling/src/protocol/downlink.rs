@@ -37,6 +37,8 @@ pub(super) struct Downlink {
     remote: Option<RemoteDescription>,
     /// Tracks that the client cannot decode.
     refused: Vec<TrackSid>,
+    /// The client has listed FEC on its other connection.
+    fec: bool,
     session: u64,
 }
 
@@ -120,9 +122,11 @@ impl Downlink {
 
     /// Finds a lane for a track; false when there are as many as there may be.
     fn place(&mut self, owner: &Participant, track: &Track) -> bool {
+        let mut outgoing = outgoing(owner, track);
+        outgoing.stream.fec = outgoing.stream.fec.filter(|_| self.fec);
         let sent = Sent {
             track: track.sid.clone(),
-            outgoing: outgoing(owner, track),
+            outgoing,
             subscription: None,
         };
         let codec = track.codec.codec;
@@ -236,6 +240,11 @@ impl Downlink {
     pub(super) fn restart(&mut self) {
         self.pending = None;
         self.restart = self.endpoint.is_some();
+    }
+
+    /// The client takes FEC over pictures: what begins from now on is offered with it.
+    pub(super) fn allow_fec(&mut self) {
+        self.fec = true;
     }
 
     /// The client takes too long to answer.

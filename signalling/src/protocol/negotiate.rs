@@ -16,6 +16,9 @@ impl Client {
     /// The router has done what an offer wants.
     pub(super) fn negotiated(&mut self, room: &mut Room, plan: &Plan, changed: &Changed) {
         self.endpoint = Some(changed.endpoint);
+        if let Some(downlink) = self.downlink.as_mut().filter(|_| plan.agreement.has_fec()) {
+            downlink.allow_fec();
+        }
         let answer = self.sections.finish(plan, changed);
         self.arrive(room, plan, changed);
         // Who publishes must be known before their media comes.

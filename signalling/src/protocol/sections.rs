@@ -7,15 +7,15 @@
 
 use std::collections::HashMap;
 
+use althing_media_core::Mid;
 use althing_media_core::config::SubscriptionId;
 use althing_media_core::payload::{Codec, MediaKind};
 use althing_media_core::transport::RemoteDescription;
-use althing_media_core::{Mid, Ssrc, StreamIds};
 
 use super::media::{Change, Changed, Opening};
 use super::wire::proto;
 use super::wishes::Wishes;
-use crate::hub::random;
+use crate::hub::{random, random_stream};
 use crate::room::{Participant, Track, TrackSid};
 use crate::sdp::{
     Agreement, Codecs, Description, Format, Msid, NegotiationError, Outgoing, Reception, Role, Section, Wish,
@@ -366,16 +366,12 @@ fn decodes(section: &Section, codec: Codec) -> bool {
 
 /// Names and SSRCs for a stream that carries a track.
 pub(super) fn outgoing(owner: &Participant, track: &Track) -> Outgoing {
-    // Two halves of one random number; they differ, and neither is 0.
-    let [a, b, c, d, e, f, g, h] = random().to_ne_bytes();
-    let ssrc = Ssrc(u32::from_ne_bytes([a, b, c, d]) | 1);
-    let rtx = (track.kind == MediaKind::Video).then(|| Ssrc((u32::from_ne_bytes([e, f, g, h]) | 2) & !1));
     Outgoing {
         msid: Msid {
             stream: format!("{}|{}", owner.sid.0, track.sid.0),
             track: track.sid.0.clone(),
         },
-        stream: StreamIds { ssrc, rtx },
+        stream: random_stream(track.kind),
         cname: owner.sid.0.clone(),
         source: Some(track.codec),
     }

@@ -180,6 +180,14 @@ impl Agreement {
         }
     }
 
+    /// Whether the other side knows FEC over pictures, and some section may have it.
+    #[must_use]
+    pub fn has_fec(&self) -> bool {
+        self.sections
+            .iter()
+            .any(|agreed| agreed.formats.iter().any(Format::is_fec))
+    }
+
     /// What the peer will send, to be given to the router.
     pub fn tracks(&self) -> impl Iterator<Item = TrackConfig> + '_ {
         self.sections.iter().filter_map(Agreed::track)
@@ -243,15 +251,14 @@ impl Agreed {
         self.formats.iter().any(|format| format.has_feedback(kind))
     }
 
-    /// Without an RTX format there is no RTX stream.
+    /// Without a format of what repairs it there is no such stream.
     fn outgoing_stream(&self, outgoing: &Outgoing) -> StreamIds {
-        let rtx = outgoing
-            .stream
-            .rtx
-            .filter(|_| self.formats.iter().any(|format| format.apt().is_some()));
+        let StreamIds { ssrc, rtx, fec } = outgoing.stream;
+        let has = |which: fn(&Format) -> bool| self.formats.iter().any(which);
         StreamIds {
-            ssrc: outgoing.stream.ssrc,
-            rtx,
+            ssrc,
+            rtx: rtx.filter(|_| has(|format| format.apt().is_some())),
+            fec: fec.filter(|_| has(Format::is_fec)),
         }
     }
 
@@ -297,7 +304,7 @@ impl Agreed {
 }
 
 impl Section {
-    /// Adds `a=ssrc` lines, and the groups of streams with their retransmissions.
+    /// Adds `a=ssrc` lines, and the groups of streams with what repairs them (RFC 5576 §4.2, RFC 5956 §4.3).
     pub(super) fn sources(&mut self, streams: &[StreamIds], cname: &str) {
         for stream in streams {
             let line = |ssrc: Ssrc| SsrcLine {
@@ -305,25 +312,29 @@ impl Section {
                 cname: Some(cname.to_owned()),
             };
             self.ssrcs.push(line(stream.ssrc));
-            if let Some(rtx) = stream.rtx {
-                self.ssrcs.push(line(rtx));
+            for (semantics, repair) in [("FID", stream.rtx), ("FEC-FR", stream.fec)] {
+                let Some(repair) = repair else { continue };
+                self.ssrcs.push(line(repair));
                 self.groups.push(SsrcGroup {
-                    semantics: "FID".to_owned(),
-                    ssrcs: vec![stream.ssrc, rtx],
+                    semantics: semantics.to_owned(),
+                    ssrcs: vec![stream.ssrc, repair],
                 });
             }
         }
     }
 
-    /// The SSRCs of the writer as streams: the members of a SIM group, else the first one; each with its retransmissions.
+    /// The SSRCs of the writer as streams: the members of a SIM group, else the first one; each with what repairs
+    /// it.
     pub(super) fn streams(&self) -> Vec<StreamIds> {
-        let repairs = |ssrc: Ssrc| {
-            self.groups_of("FID")
-                .find_map(|pair| (pair.first() == Some(&ssrc)).then(|| pair.get(1)))
+        let repairs = |semantics, ssrc: Ssrc| {
+            let mut groups = self.groups_of(semantics);
+            let pair = groups.find(|pair| pair.first() == Some(&ssrc))?;
+            pair.get(1).copied()
         };
         let stream = |ssrc: Ssrc| StreamIds {
             ssrc,
-            rtx: repairs(ssrc).flatten().copied(),
+            rtx: repairs("FID", ssrc),
+            fec: repairs("FEC-FR", ssrc),
         };
         match self.groups_of("SIM").next() {
             Some(encodings) => encodings.iter().copied().take(MAX_ENCODINGS).map(stream).collect(),

@@ -10,8 +10,8 @@ use althing_media_core::transport::{RemoteDescription, Setup};
 use althing_media_core::{Extension, ExtensionMap, Rid};
 
 use super::agreement::{Agreed, Agreement, NegotiationError, Outgoing, Role};
-use super::codec::{Codecs, Format, red_of, rtx_of};
-use super::description::{Description, Direction, ExtensionLine, Section};
+use super::codec::{Codecs, Format, fec_of, red_of, rtx_of};
+use super::description::{Description, Direction, ExtensionLine, Section, SectionKind};
 use super::simulcast::{RidDirection, order_lowest_first};
 
 /// Extensions that we understand in what we receive.
@@ -247,7 +247,7 @@ fn rejected(section: &Section) -> Agreed {
     }
 }
 
-/// The chosen formats with their RTX and redundancy, with the feedback that both sides can.
+/// The chosen formats with their RTX, redundancy and FEC, with the feedback that both sides can.
 fn formats(
     section: &Section,
     chosen: &[usize],
@@ -256,6 +256,10 @@ fn formats(
 ) -> Vec<Format> {
     let usable = |kind: &String| {
         FEEDBACK.contains(&kind.as_str()) && (kind != "transport-cc" || extensions.id(Extension::TransportCc).is_some())
+    };
+    let bare = |format: &Format| Format {
+        feedback: Vec::new(),
+        ..format.clone()
     };
     let mut formats = Vec::new();
     for (index, format) in chosen
@@ -276,15 +280,13 @@ fn formats(
             Some(Red::AsOffered) => (red.filter(earlier), None),
             Some(Red::Refused) => (None, None),
         };
-        let bare = |format: &Format| Format {
-            feedback: Vec::new(),
-            ..format.clone()
-        };
         formats.extend(first.map(bare));
         formats.push(kept);
         formats.extend(second.map(bare));
         formats.extend(rtx_of(&section.formats, format.pt).map(bare));
     }
+    let pictures = section.kind == SectionKind::Video;
+    formats.extend(fec_of(&section.formats).filter(|_| pictures).map(bare));
     formats
 }
 

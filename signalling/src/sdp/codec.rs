@@ -6,6 +6,10 @@
 use althing_media_core::payload::{Codec, MediaKind};
 use althing_media_core::{CodecParams, Pt};
 
+/// FEC as draft-ietf-payload-flexible-fec-scheme-03 has it, in the name of libwebrtc, and its clock in Hz.
+const FEC: &str = "flexfec-03";
+const FEC_CLOCK: u32 = 90_000;
+
 /// Channels of Opus in SDP, whatever it carries (RFC 7587 §7).
 const OPUS_CHANNELS: u8 = 2;
 
@@ -84,6 +88,26 @@ impl Format {
             fmtp: format!("{0}/{0}", of.value()),
             feedback: Vec::new(),
         }
+    }
+
+    /// FEC over pictures in any codec (FlexFEC-03) under the payload type `pt`.
+    #[must_use]
+    pub fn fec(pt: Pt) -> Self {
+        Self {
+            pt,
+            name: FEC.to_owned(),
+            clock: FEC_CLOCK,
+            channels: 1,
+            // As in libwebrtc; in microseconds.
+            fmtp: "repair-window=10000000".to_owned(),
+            feedback: Vec::new(),
+        }
+    }
+
+    /// Whether it is FEC over pictures.
+    #[must_use]
+    pub fn is_fec(&self) -> bool {
+        self.name.eq_ignore_ascii_case(FEC) && self.clock == FEC_CLOCK
     }
 
     /// The payload type of the blocks, when it is redundant audio in which all of them have the same (RFC 2198 §5).
@@ -323,8 +347,14 @@ pub(super) fn red_of(formats: &[Format], pt: Pt) -> Option<&Format> {
     formats.iter().find(|format| opus && format.block() == Some(pt))
 }
 
-/// A negotiated list of formats as the router wants it: codecs with their RTX; others are left out.
+/// The format of FEC over pictures.
+pub(super) fn fec_of(formats: &[Format]) -> Option<&Format> {
+    formats.iter().find(|format| format.is_fec())
+}
+
+/// A negotiated list of formats as the router wants it: codecs with what repairs them; others are left out.
 pub(super) fn codec_params(formats: &[Format]) -> Vec<CodecParams> {
+    let fec = fec_of(formats).map(|format| format.pt);
     let params = |format: &Format| {
         let codec = format.codec()?.codec;
         Some(CodecParams {
@@ -332,6 +362,7 @@ pub(super) fn codec_params(formats: &[Format]) -> Vec<CodecParams> {
             pt: format.pt,
             rtx: rtx_of(formats, format.pt).map(|rtx| rtx.pt),
             red: red_of(formats, format.pt).map(|red| red.pt),
+            fec: fec.filter(|_| codec.kind() == MediaKind::Video),
         })
     };
     formats.iter().filter_map(params).collect()

@@ -18,6 +18,9 @@ const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
 /// The payload type of redundant audio.
 const RED: Pt = Pt::new(63);
 
+/// The payload type of FEC over pictures.
+const FEC: Pt = Pt::new(49);
+
 /// The ids that we give to extensions: one table for all sections, as bundling requires (RFC 9143 §8).
 const IDS: [(Extension, u8); 8] = [
     (Extension::AudioLevel, 1),
@@ -186,6 +189,10 @@ fn section(local: &LocalDescription, index: usize, media: &OfferedMedia) -> Opti
             .formats
             .extend(rtx.map(|rtx| Format::rtx(rtx, pt, codec.clock_rate())));
     }
+    let mut streams = media.sending.iter().flat_map(|stream| &stream.streams);
+    if streams.any(|stream| stream.fec.is_some()) {
+        section.formats.push(Format::fec(FEC));
+    }
     let wanted = |extension: Extension| match extension {
         Extension::AudioLevel => audio,
         Extension::Rid | Extension::RepairedRid => media.sending.as_ref().is_some_and(|stream| !stream.rids.is_empty()),
@@ -265,10 +272,7 @@ fn accepted(offered: &Section, answered: &Section) -> Agreed {
         match (first, offered.msid.clone()) {
             // Without an SSRC in the offer the caller chooses: 0 is a place holder.
             (stream, Some(msid)) => {
-                let stream = stream.unwrap_or(StreamIds {
-                    ssrc: althing_media_core::Ssrc(0),
-                    rtx: None,
-                });
+                let stream = stream.unwrap_or(StreamIds::new(althing_media_core::Ssrc(0)));
                 Role::Sending(Outgoing {
                     msid,
                     stream,

@@ -97,6 +97,16 @@ fn receive_all(offer: &Description) -> Agreement {
     answer(offer, &Codecs::default(), |_| Wish::Receive(Reception::default())).unwrap()
 }
 
+/// A stream with all that may repair pictures.
+fn stream(ssrc: u32, kind: Option<MediaKind>) -> StreamIds {
+    let repair = |ssrc| (kind == Some(MediaKind::Video)).then_some(Ssrc(ssrc));
+    StreamIds {
+        ssrc: Ssrc(ssrc),
+        rtx: repair(ssrc + 1),
+        fec: repair(ssrc + 100),
+    }
+}
+
 fn send_all(offer: &Description, video: Option<CodecSpec>) -> Result<Agreement, NegotiationError> {
     let mut ssrc = 1000;
     answer(offer, &Codecs::default(), |section| {
@@ -107,10 +117,7 @@ fn send_all(offer: &Description, video: Option<CodecSpec>) -> Result<Agreement, 
                 stream: "room".to_owned(),
                 track: section.kind.as_str().to_owned(),
             },
-            stream: StreamIds {
-                ssrc: Ssrc(ssrc),
-                rtx: (kind == Some(MediaKind::Video)).then_some(Ssrc(ssrc + 1)),
-            },
+            stream: stream(ssrc, kind),
             cname: "them".to_owned(),
             source: video.filter(|_| kind == Some(MediaKind::Video)),
         })
@@ -272,13 +279,7 @@ fn watchers_get_streams_in_all_codecs_that_they_know() {
     let codecs: Vec<Codec> = subscriptions[1].codecs.iter().map(|params| params.codec).collect();
     assert_eq!(codecs, [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1]);
     assert!(subscriptions[1].codecs.iter().all(|params| params.rtx.is_some()));
-    assert_eq!(
-        subscriptions[1].stream,
-        StreamIds {
-            ssrc: Ssrc(1004),
-            rtx: Some(Ssrc(1005))
-        }
-    );
+    assert_eq!(subscriptions[1].stream, stream(1004, Some(MediaKind::Video)));
     assert_eq!(subscriptions[0].cname, subscriptions[1].cname);
     assert_eq!(subscriptions[1].extensions.id(Extension::Rid), None);
     let answer = text(&agreement.describe(&local(), 7));
@@ -290,6 +291,78 @@ fn watchers_get_streams_in_all_codecs_that_they_know() {
     ] {
         assert!(answer.contains(line), "{line}");
     }
+}
+
+#[test]
+fn fec_is_agreed_where_it_is_offered() {
+    let without = send_all(&read("firefox-whep"), None).unwrap();
+    assert!(!without.has_fec());
+    let video = without.subscriptions().nth(1).unwrap();
+    assert!(video.stream.fec.is_none() && video.codecs.iter().all(|params| params.fec.is_none()));
+
+    // Chromium takes it, and sends it only where it is told to.
+    let agreement = send_all(&read("chromium-whep"), None).unwrap();
+    assert!(agreement.has_fec());
+    let video = agreement.subscriptions().nth(1).unwrap();
+    assert_eq!(video.stream, stream(1004, Some(MediaKind::Video)));
+    assert!(video.codecs.iter().all(|params| params.fec == Some(Pt::new(49))));
+    let audio = agreement.subscriptions().next().unwrap();
+    assert!(audio.stream.fec.is_none() && audio.codecs.iter().all(|params| params.fec.is_none()));
+    let answer = text(&agreement.describe(&local(), 7));
+    for line in [
+        "a=rtpmap:49 flexfec-03/90000",
+        "a=ssrc-group:FEC-FR 1004 1104",
+        "a=ssrc:1104 cname:them",
+    ] {
+        assert!(answer.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn a_publisher_may_send_fec() {
+    let (_, text) = OFFERS.iter().find(|(known, _)| *known == "chromium-whip").unwrap();
+    assert!(!receive_all(&Description::parse(text).unwrap()).has_fec());
+    let text = text.replace(" 119 120\r\n", " 119 120 49\r\n");
+    let fec =
+        "a=rtpmap:49 flexfec-03/90000\r\na=fmtp:49 repair-window=10000000\r\na=ssrc-group:FEC-FR 3063042856 8\r\n";
+    let agreement = receive_all(&Description::parse(&(text + fec)).unwrap());
+    let video = agreement.tracks().nth(1).unwrap();
+    assert_eq!(video.codecs[0].fec, Some(Pt::new(49)));
+    assert_eq!(
+        (video.streams[0].ssrc, video.streams[0].fec),
+        (Ssrc(3_063_042_856), Some(Ssrc(8)))
+    );
+}
+
+#[test]
+fn an_offer_of_a_stream_with_fec_says_so() {
+    let ids = stream(5, Some(MediaKind::Video));
+    let offered = |streams| OfferedStream {
+        msid: Msid {
+            stream: "s".to_owned(),
+            track: "t".to_owned(),
+        },
+        cname: "me".to_owned(),
+        rids: Vec::new(),
+        streams,
+    };
+    let lane = |ids| Lane::Stream(Codec::Vp8, offered(vec![ids]));
+    let offer = offer_to_send(&local(), (1, 1), &[lane(ids), lane(StreamIds { fec: None, ..ids })]);
+    let [_, with, without] = &offer.sections[..] else {
+        panic!("data and two lanes")
+    };
+    assert_eq!(
+        (with.streams(), with.formats.iter().any(Format::is_fec)),
+        (vec![ids], true)
+    );
+    assert!(!without.formats.iter().any(Format::is_fec));
+    let same = Description::parse(&text(&offer)).unwrap();
+    let answer = receive_all(&Description {
+        sections: same.sections[1..].to_vec(),
+        bundle: same.bundle[1..].to_vec(),
+        ..same
+    });
+    assert_eq!(answer.tracks().next().unwrap().streams[0], ids);
 }
 
 #[test]
@@ -373,10 +446,7 @@ fn our_own_offers_are_answered() {
         rids,
         streams,
     };
-    let audio = StreamIds {
-        ssrc: Ssrc(1),
-        rtx: None,
-    };
+    let audio = StreamIds::new(Ssrc(1));
     let published = offer(
         &client,
         1,
@@ -415,10 +485,7 @@ fn our_own_offers_are_answered() {
     let tracks: Vec<_> = accepted.tracks().collect();
     assert_eq!(
         tracks[1].streams.as_slice(),
-        [StreamIds {
-            ssrc: Ssrc(1004),
-            rtx: Some(Ssrc(1005))
-        }]
+        [StreamIds::new(Ssrc(1004)).with_rtx(Some(Ssrc(1005)))]
     );
     let shorter = offer(&client, 1, &[OfferedMedia::receive(&[Codec::Opus])]);
     assert_eq!(

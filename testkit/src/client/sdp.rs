@@ -233,13 +233,12 @@ impl Section {
                 }
             }
             "ssrc-group" if first == "FID" => {
-                self.stream = numbers().next().map(|ssrc| StreamIds {
-                    ssrc,
-                    rtx: numbers().nth(1),
-                });
+                self.stream = numbers()
+                    .next()
+                    .map(|ssrc| StreamIds::new(ssrc).with_rtx(numbers().nth(1)));
             }
             "ssrc" if self.stream.is_none() => {
-                self.stream = numbers().next().map(|ssrc| StreamIds { ssrc, rtx: None });
+                self.stream = numbers().next().map(|ssrc| StreamIds::new(ssrc));
             }
             _ => {}
         }

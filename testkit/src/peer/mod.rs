@@ -13,6 +13,7 @@
 //! | [`source`] | when there is a frame, of which layer and size |
 //! | [`body`], [`vp8`] | payloads that can be recognised, byte by byte |
 //! | `red` | sound with redundancy |
+//! | `fec` | FEC over pictures |
 //! | [`send`] | one outgoing track: packets, RTX, sender reports |
 //! | [`receive`] | one incoming stream: gaps, NACK, PLI, report blocks |
 //! | [`view`] | what a viewer would see of it |
@@ -20,6 +21,7 @@
 //! | [`preset`] | the usual cameras, microphones and viewers |
 
 pub mod body;
+mod fec;
 pub mod preset;
 pub mod receive;
 mod red;

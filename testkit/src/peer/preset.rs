@@ -14,6 +14,17 @@ pub const VP8: CodecParams = CodecParams {
     pt: Pt::new(96),
     rtx: Some(Pt::new(97)),
     red: None,
+    fec: None,
+};
+/// VP8 with RTX and FEC, as a publisher numbers it; its stream needs [`with_fec`].
+pub const VP8_WITH_FEC: CodecParams = CodecParams {
+    fec: Some(Pt::new(49)),
+    ..VP8
+};
+/// VP8 with RTX and FEC, as a watcher numbers it; its stream needs [`with_fec`].
+pub const WATCHED_VP8_WITH_FEC: CodecParams = CodecParams {
+    fec: Some(Pt::new(50)),
+    ..WATCHED_VP8
 };
 /// Opus, as a publisher numbers it.
 pub const OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
@@ -23,6 +34,7 @@ pub const WATCHED_VP8: CodecParams = CodecParams {
     pt: Pt::new(100),
     rtx: Some(Pt::new(101)),
     red: None,
+    fec: None,
 };
 /// Opus, as a watcher numbers it.
 pub const WATCHED_OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(109));
@@ -40,6 +52,15 @@ pub const WATCHED_OPUS_WITH_RED: CodecParams = CodecParams {
 
 /// Names of simulcast encodings, the lowest first.
 const RIDS: [&str; 4] = ["q", "h", "f", "x"];
+
+/// The stream with FEC under the SSRC two behind its own.
+#[must_use]
+pub fn with_fec(stream: StreamIds) -> StreamIds {
+    StreamIds {
+        fec: Some(Ssrc(stream.ssrc.0 + 2)),
+        ..stream
+    }
+}
 
 /// The extensions of a publisher.
 #[must_use]
@@ -79,10 +100,7 @@ pub fn camera(mid: Option<&str>, ssrc: u32, encodings: u8, pattern: VideoPattern
             .zip(RIDS)
             .map(|(index, rid)| EncodingConfig {
                 rid: Rid::new(rid).filter(|_| named),
-                stream: StreamIds {
-                    ssrc: Ssrc(ssrc + index * 2),
-                    rtx: Some(Ssrc(ssrc + index * 2 + 1)),
-                },
+                stream: StreamIds::new(Ssrc(ssrc + index * 2)).with_rtx(Some(Ssrc(ssrc + index * 2 + 1))),
             })
             .collect(),
         cname: format!("peer-{ssrc}"),
@@ -103,10 +121,7 @@ pub fn microphone(mid: Option<&str>, ssrc: u32, cname: &str) -> SendConfig {
         pattern: Pattern::Audio(AudioPattern::default()),
         encodings: vec![EncodingConfig {
             rid: None,
-            stream: StreamIds {
-                ssrc: Ssrc(ssrc),
-                rtx: None,
-            },
+            stream: StreamIds::new(Ssrc(ssrc)),
         }],
         cname: cname.to_owned(),
     }
@@ -115,24 +130,14 @@ pub fn microphone(mid: Option<&str>, ssrc: u32, cname: &str) -> SendConfig {
 /// A viewer of pictures, with retransmission.
 #[must_use]
 pub fn screen(mid: Option<&str>, ssrc: u32) -> ReceiveConfig {
-    let stream = StreamIds {
-        ssrc: Ssrc(ssrc),
-        rtx: Some(Ssrc(ssrc + 1)),
-    };
+    let stream = StreamIds::new(Ssrc(ssrc)).with_rtx(Some(Ssrc(ssrc + 1)));
     receiver(mid, stream, WATCHED_VP8)
 }
 
 /// A listener.
 #[must_use]
 pub fn loudspeaker(mid: Option<&str>, ssrc: u32) -> ReceiveConfig {
-    receiver(
-        mid,
-        StreamIds {
-            ssrc: Ssrc(ssrc),
-            rtx: None,
-        },
-        WATCHED_OPUS,
-    )
+    receiver(mid, StreamIds::new(Ssrc(ssrc)), WATCHED_OPUS)
 }
 
 fn receiver(mid: Option<&str>, stream: StreamIds, codec: CodecParams) -> ReceiveConfig {

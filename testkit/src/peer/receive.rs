@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use althing_media_core::config::{LayerTarget, SubscriptionConfig};
 use althing_media_core::packet::extension::ExtensionMap;
-use althing_media_core::packet::{Mid, RtpView, SeqExtender, SeqNo, Ssrc};
+use althing_media_core::packet::{Extension, Mid, RtpView, SeqExtender, SeqNo, Ssrc};
 use althing_media_core::rtcp::{ReportBlock, SenderInfo, nack, pli};
 use althing_media_core::time::{NtpTime, RtpTime};
 use althing_media_core::{CodecParams, MediaKind, StreamIds};
 
 use super::body::Body;
+use super::fec::Fec;
 use super::red;
 use super::send::Wire;
 use super::view::Viewer;
@@ -93,6 +94,10 @@ pub struct ReceiveStats {
     pub redundant: u64,
     /// Packets on the RTX stream, padding included.
     pub rtx: u64,
+    /// FEC packets.
+    pub fec: u64,
+    /// Packets that were made out of them.
+    pub mended: u64,
     /// Missing packets that came late or by RTX.
     pub recovered: u64,
     /// Missing packets that never came.
@@ -116,6 +121,7 @@ pub struct Receiver {
     extender: SeqExtender,
     first: Option<u64>,
     missing: BTreeMap<u64, Missing>,
+    fec: Fec,
     viewer: Viewer,
     stats: ReceiveStats,
     first_at: Option<Instant>,
@@ -141,6 +147,7 @@ impl Receiver {
             extender: SeqExtender::default(),
             first: None,
             missing: BTreeMap::new(),
+            fec: Fec::default(),
             viewer: Viewer::new(clock_rate),
             stats: ReceiveStats::default(),
             first_at: None,
@@ -197,10 +204,22 @@ impl Receiver {
         Some(NtpTime(info.ntp.0.wrapping_add_signed(i64::try_from(fixed).ok()?)))
     }
 
-    /// Takes a packet of this stream or of its retransmissions; `false` when it is of neither.
+    /// Takes a packet of this stream or of what repairs it; `false` when it is of neither.
     pub fn handle_rtp(&mut self, now: Instant, rtp: &RtpView<'_>, wire: &mut Wire) -> bool {
-        if rtp.ssrc() == self.config.stream.ssrc {
+        let stream = self.config.stream;
+        if rtp.ssrc() == stream.ssrc {
+            if stream.fec.is_some() {
+                self.fec
+                    .on_packet(rtp, self.config.extensions.id(Extension::TransportCc));
+            }
             self.on_media(now, rtp.seq(), rtp, rtp.payload(), wire);
+            self.mend(now, wire);
+        } else if Some(rtp.ssrc()) == stream.fec {
+            self.stats.fec += 1;
+            if self.fec.on_fec(rtp.payload()).is_none() {
+                self.stats.corrupt += 1;
+            }
+            self.mend(now, wire);
         } else if Some(rtp.ssrc()) == self.config.stream.rtx {
             self.stats.rtx += 1;
             // Padding on the RTX stream has no payload: it probes the line and repairs nothing.
@@ -212,6 +231,17 @@ impl Receiver {
             return false;
         }
         true
+    }
+
+    /// Takes what can be made out of FEC packets now.
+    fn mend(&mut self, now: Instant, wire: &mut Wire) {
+        while let Some(packet) = self.fec.take() {
+            self.stats.mended += 1;
+            match RtpView::parse(&packet) {
+                Ok(rtp) => self.on_media(now, rtp.seq(), &rtp, rtp.payload(), wire),
+                Err(_) => self.stats.corrupt += 1,
+            }
+        }
     }
 
     /// `rtp` may be a retransmission: then `seq` and `payload` are those of the original.

@@ -15,6 +15,7 @@ use althing_media_core::time::{RtpTime, WallClock};
 use althing_media_core::{CodecParams, MediaKind, StreamIds};
 
 use super::body::{Body, MIN_BODY};
+use super::fec;
 use super::red;
 use super::source::{Beat, Frame, FrameSource, Pattern};
 use super::vp8::Vp8;
@@ -22,6 +23,8 @@ use crate::rng::Rng;
 
 /// Packets kept for retransmission, of each encoding.
 const HISTORY: usize = 1024;
+/// Packets under one FEC packet.
+const FEC_ROW: usize = 3;
 /// Largest header and payload that is written.
 const MAX_PACKET: usize = 1500;
 /// First byte of an Opus payload: 20 ms, stereo, fullband (RFC 6716 §3.1).
@@ -92,6 +95,8 @@ pub struct SendStats {
     pub nacked: u32,
     /// Retransmissions.
     pub retransmitted: u32,
+    /// FEC packets.
+    pub fec: u32,
     /// Keyframe requests that came.
     pub keyframe_requests: u32,
     /// Report blocks about it that came.
@@ -122,6 +127,9 @@ struct EncodingState {
     /// Somebody has reported on the retransmissions.
     rtx_known: bool,
     history: VecDeque<Sent>,
+    /// Packets that the next FEC packet is over.
+    row: Vec<Vec<u8>>,
+    next_fec_seq: u16,
     stats: SendStats,
 }
 
@@ -152,6 +160,8 @@ impl Sender {
             active: true,
             rtx_known: false,
             history: VecDeque::new(),
+            row: Vec::new(),
+            next_fec_seq: rng.next_u16(),
             stats: SendStats::default(),
         });
         Self {
@@ -328,6 +338,7 @@ impl EncodingState {
             if config.codec.codec.kind() == MediaKind::Audio {
                 sent.packet = wire.last().cloned();
             }
+            self.protect(config, &sent, wire);
             self.next_seq = self.next_seq.wrapping_add(1);
             self.stats.packets += 1;
             self.stats.octets += u32::try_from(sent.payload.len()).unwrap_or(0);
@@ -336,6 +347,35 @@ impl EncodingState {
             }
             self.history.push_back(sent);
         }
+    }
+
+    /// An FEC packet over each three packets, and over what is left of a picture.
+    fn protect(&mut self, config: &SendConfig, sent: &Sent, wire: &mut Wire) {
+        let (Some(pt), Some(ssrc)) = (config.codec.fec, self.config.stream.fec) else {
+            return;
+        };
+        self.row.extend(wire.last().cloned());
+        if self.row.len() < FEC_ROW && !sent.marker {
+            return;
+        }
+        let payload = fec::payload(&self.row, config.extensions.id(Extension::TransportCc));
+        self.row.clear();
+        let transport_seq = wire.take_transport_seq();
+        wire.push(|buf| {
+            let mut writer = RtpWriter::new(buf, pt, false, self.next_fec_seq, sent.timestamp, ssrc);
+            for (which, bytes) in [
+                (Extension::Mid, config.mid.as_ref().map(|mid| mid.0.as_bytes())),
+                (Extension::TransportCc, Some(&transport_seq.to_be_bytes()[..])),
+            ] {
+                if let (Some(id), Some(bytes)) = (config.extensions.id(which), bytes) {
+                    writer.extension(id, bytes);
+                }
+            }
+            writer.payload(&payload);
+            writer.finish().map(|(_, len)| len)
+        });
+        self.next_fec_seq = self.next_fec_seq.wrapping_add(1);
+        self.stats.fec += 1;
     }
 
     fn retransmit(&mut self, config: &SendConfig, seq: u16, wire: &mut Wire) {

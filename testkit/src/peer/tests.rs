@@ -11,19 +11,14 @@ use super::*;
 use crate::clock::Clock;
 use crate::network::{Chance, Link, LinkConfig};
 
-const VIDEO: StreamIds = StreamIds {
-    ssrc: Ssrc(100),
-    rtx: Some(Ssrc(101)),
-};
-const AUDIO: StreamIds = StreamIds {
-    ssrc: Ssrc(200),
-    rtx: None,
-};
+const VIDEO: StreamIds = StreamIds::new(Ssrc(100)).with_rtx(Some(Ssrc(101)));
+const AUDIO: StreamIds = StreamIds::new(Ssrc(200));
 const VP8: CodecParams = CodecParams {
     codec: Codec::Vp8,
     pt: Pt::new(96),
     rtx: Some(Pt::new(97)),
     red: None,
+    fec: None,
 };
 const OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
 

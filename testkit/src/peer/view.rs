@@ -46,6 +46,10 @@ pub struct Viewer {
     /// The last keyframe that was decoded.
     floor: u64,
     shown: Vec<Shown>,
+    /// How long each picture took to be whole, from its first packet on.
+    whole: Vec<Duration>,
+    /// Pictures of which a packet has come.
+    begun: usize,
     /// When each frame of sound was there for the first time, in a packet of its own or in another.
     heard: BTreeMap<u32, Instant>,
     faults: Vec<Fault>,
@@ -53,6 +57,7 @@ pub struct Viewer {
 
 #[derive(Debug)]
 struct Partial {
+    begun: Instant,
     body: Body,
     vp8: Vp8,
     timestamp: u32,
@@ -73,6 +78,8 @@ impl Viewer {
             given_up: HashSet::new(),
             floor: 0,
             shown: Vec::new(),
+            whole: Vec::new(),
+            begun: 0,
             heard: BTreeMap::new(),
             faults: Vec::new(),
         }
@@ -116,13 +123,18 @@ impl Viewer {
             return;
         }
         let first = seq.wrapping_sub(u64::from(body.index));
-        let partial = self.pending.entry(order).or_insert_with(|| Partial {
-            body,
-            vp8,
-            timestamp,
-            seq: first,
-            have: HashSet::new(),
-            marker: false,
+        let begun = &mut self.begun;
+        let partial = self.pending.entry(order).or_insert_with(|| {
+            *begun += 1;
+            Partial {
+                begun: now,
+                body,
+                vp8,
+                timestamp,
+                seq: first,
+                have: HashSet::new(),
+                marker: false,
+            }
         });
         let same = (partial.body.encoding, partial.body.frame) == (body.encoding, body.frame);
         if !same || partial.timestamp != timestamp || partial.vp8.tl0_pic_idx != vp8.tl0_pic_idx {
@@ -140,7 +152,9 @@ impl Viewer {
         }
         partial.vp8.keyframe |= vp8.keyframe;
         partial.marker |= marker;
-        partial.have.insert(body.index);
+        if partial.have.insert(body.index) && partial.have.len() == usize::from(body.count) {
+            self.whole.push(now.saturating_duration_since(partial.begun));
+        }
         self.decode(now);
     }
 
@@ -148,6 +162,13 @@ impl Viewer {
     #[must_use]
     pub fn shown(&self) -> &[Shown] {
         &self.shown
+    }
+
+    /// How many pictures were whole within `delay` after their first packet had come, and of how many a packet came.
+    #[must_use]
+    pub fn whole_within(&self, delay: Duration) -> (usize, usize) {
+        let whole = self.whole.iter().filter(|took| **took <= delay).count();
+        (whole, self.begun)
     }
 
     /// Whether pictures come and none can be decoded: a browser would ask for a keyframe.

@@ -268,7 +268,7 @@ async fn publish(insider: &mut Insider, ssrc: Ssrc, source: Source) -> Result<Tr
         codecs: vec![CodecParams::new(Codec::Opus, OPUS)],
         extensions: ExtensionMap::new(),
         rids: Default::default(),
-        streams: [StreamIds { ssrc, rtx: None }].into_iter().collect(),
+        streams: [StreamIds::new(ssrc)].into_iter().collect(),
         nack: false,
         transport_cc: false,
         encrypted: false,

@@ -31,8 +31,8 @@ impl Router {
         if config.codecs.is_empty() || config.codecs.iter().any(|params| params.codec.kind() != config.kind) {
             return Err(UsageError::InvalidConfig);
         }
-        let ssrcs = [Some(config.stream.ssrc), config.stream.rtx];
-        if ssrcs.iter().flatten().any(|ssrc| peer.outgoing.contains_key(ssrc)) {
+        let stream = config.stream;
+        if stream.all().any(|ssrc| peer.outgoing.contains_key(&ssrc)) {
             return Err(UsageError::SsrcInUse);
         }
         if config.extensions.id(Extension::TransportCc).is_some() {
@@ -53,7 +53,7 @@ impl Router {
             outgoing
         }));
         peer.subscriptions.push(id);
-        peer.outgoing.extend(ssrcs.into_iter().flatten().map(|ssrc| (ssrc, id)));
+        peer.outgoing.extend(stream.all().map(|ssrc| (ssrc, id)));
         Ok(id)
     }
 

@@ -27,31 +27,25 @@ impl Router {
             return Err(UsageError::InvalidConfig);
         }
         let ssrcs = || {
-            config
-                .streams
-                .iter()
-                .flat_map(|ids| [Some((ids.ssrc, false)), ids.rtx.map(|rtx| (rtx, true))])
+            let each = config.streams.iter().enumerate();
+            each.flat_map(|(encoding, ids)| ids.all().map(move |ssrc| (ssrc, encoding, ssrc != ids.ssrc)))
         };
-        if ssrcs().flatten().any(|(ssrc, _)| peer.streams.contains_key(&ssrc)) {
+        if ssrcs().any(|(ssrc, ..)| peer.streams.contains_key(&ssrc)) {
             return Err(UsageError::SsrcInUse);
         }
-        if peer.tracks.len() >= MAX_TRACKS || peer.streams.len() + ssrcs().flatten().count() > MAX_SSRCS {
+        if peer.tracks.len() >= MAX_TRACKS || peer.streams.len() + ssrcs().count() > MAX_SSRCS {
             return Err(UsageError::LimitReached);
         }
         let key = Table::<Endpoint>::key(endpoint.0);
         let track = TrackId(self.tracks.insert(|id| Track::new(TrackId(id), key, config)));
         peer.tracks.push(track);
-        for (index, ssrc) in ssrcs().enumerate() {
-            if let Some((ssrc, rtx)) = ssrc {
-                peer.streams.insert(
-                    ssrc,
-                    StreamRef {
-                        track,
-                        encoding: index / 2,
-                        rtx,
-                    },
-                );
-            }
+        for (ssrc, encoding, repair) in ssrcs() {
+            let stream = StreamRef {
+                track,
+                encoding,
+                repair,
+            };
+            peer.streams.insert(ssrc, stream);
         }
         Ok(track)
     }
