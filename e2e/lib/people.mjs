@@ -4,13 +4,25 @@ import { serveFiles } from './files.mjs';
 import { token } from './server.mjs';
 
 /** Opens a bare page of the server's origin, with our measuring scripts at hand as `window.measure`. */
-export async function barePage(t, browser, server, { rewrite } = {}) {
+export async function barePage(t, browser, server, { rewrite, without } = {}) {
   t.scripts ??= await serveFiles(t);
   const page = await browser.page(`${server.base}/healthz`);
   await page.run(async (scripts) => {
     window.measure = await import(`${scripts}/measure.js`);
     window.session = await import(`${scripts}/session.js`);
   }, t.scripts);
+  if (without) {
+    // As a browser that does not know these formats: nothing of them stands in its offers.
+    await page.run((names) => {
+      const original = RTCPeerConnection.prototype.addTransceiver;
+      RTCPeerConnection.prototype.addTransceiver = function (...all) {
+        const transceiver = original.apply(this, all);
+        const { codecs } = RTCRtpReceiver.getCapabilities(transceiver.receiver.track.kind);
+        transceiver.setCodecPreferences(codecs.filter((codec) => !names.includes(codec.mimeType.split('/')[1].toLowerCase())));
+        return transceiver;
+      };
+    }, without);
+  }
   if (rewrite) {
     // Between the server's answer and the browser: as if the network in between were another.
     await page.run((text) => {

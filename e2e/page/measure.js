@@ -67,6 +67,8 @@ export async function receiving(pc) {
     pliCount: video?.pliCount,
     packetsLost: video?.packetsLost,
     videoPackets: video?.packetsReceived ?? 0,
+    fecPackets: video?.fecPacketsReceived ?? 0,
+    fecBytes: video?.fecBytesReceived ?? 0,
     retransmitted: video?.retransmittedPacketsReceived,
     videoBytes: video?.bytesReceived ?? 0,
     videoPlayout: video?.estimatedPlayoutTimestamp,

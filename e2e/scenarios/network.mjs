@@ -46,6 +46,24 @@ scenario('network: 5 % loss and 50 ms each way from the publisher', { seconds: 8
   check(sent.some((one) => one.nack > 0), 'the server did not ask for what was lost');
 });
 
+scenario('network: pictures at 5 % loss and 300 ms round trip come back out of FEC', { seconds: 60, beside: true }, async (t) => {
+  const { server, relay } = await behindRelay(t, ['--loss', '5%', '--delay', '150ms', '--seed', '5']);
+  await publish(t, await openChromium(t), server, 'hall', { width: 480, height: 270 });
+  // Neither can take anything that is sent again: what comes back has come with FEC.
+  const far = (without) => ({ rewrite: onlyThrough(relay.port), without, patience: 20_000 });
+  const browser = await openChromium(t);
+  const naked = await watch(t, browser, server, 'hall', far(['rtx', 'flexfec-03']));
+  const protectedOne = await watch(t, browser, server, 'hall', far(['rtx']));
+  await sleep(4000);
+  const [bad, good] = await Promise.all([naked.observe(7), protectedOne.observe(7)]);
+  t.note(JSON.stringify({ bad, good }));
+  t.measured('decoded', `${good.decoded}, without FEC ${bad.decoded}`);
+  t.measured('FEC packets', `${good.fecPackets} with ${good.videoPackets} of the picture`);
+  t.measured('keyframe requests', `${good.pliCount}, without FEC ${bad.pliCount}`);
+  check(bad.fecPackets === 0 && good.fecPackets > 50, `${good.fecPackets} FEC packets have come`);
+  check(good.decoded > bad.decoded * 1.2, `${good.decoded} pictures were decoded, ${bad.decoded} without FEC`);
+});
+
 scenario('network: 600 kbit/s, 10 % loss and 100 ms to one watcher, a clean line to the other', { seconds: 120 }, async (t) => {
   const weather = ['--loss', '10%', '--delay', '50ms', '--down.rate', '600kbit', '--seed', process.env.ALTHING_WEATHER ?? '11'];
   const { server, relay } = await behindRelay(t, weather);

@@ -1,5 +1,5 @@
 //! What was sent, until feedback says what became of it: transport-wide sequence numbers meet arrival times
-//! (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1).
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1, RFC 8888).
 //!
 //! A feedback message may be lost, may come late, may report a packet lost that a later one reports received, and may
 //! say anything at all: what was not sent is skipped, and each packet counts once. It does not judge arrival times.
@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 
 use crate::packet::SeqNo;
-use crate::rtcp::TransportCc;
+use crate::rtcp::{TransportCc, ccfb};
 
 /// Packets that may wait for feedback: two seconds of 20 Mbit/s. The oldest is forgotten first.
 pub const MAX_SENT: usize = 4096;
 /// A packet is forgotten after this time, in µs: a queue that is longer is no better than a loss.
 const MAX_AGE: i64 = 4_000_000;
-/// Length of the reference time before it wraps, in µs: 24 bits of 64 ms.
+/// Length of the reference time of transport-wide feedback before it wraps, in µs: 24 bits of 64 ms.
 const REFERENCE_WRAP: i64 = (1 << 24) * 64_000;
 
 /// Packets under way, by transport-wide sequence number. 16 bytes a packet; grows to what the rate and the round trip
@@ -42,6 +42,14 @@ enum Fate {
     Unknown,
     Lost,
     Received,
+}
+
+/// What a receiver says of one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Report {
+    Lost,
+    /// So many µs before the report was made, if that is told.
+    Received(Option<i64>),
 }
 
 /// A packet that arrived.
@@ -103,30 +111,66 @@ impl History {
     pub(super) fn on_feedback(&mut self, feedback: &TransportCc<'_>, arrivals: &mut Vec<Arrival>) -> Told {
         let begin = self.extend(feedback.base_seq);
         let end = begin.plus(u64::from(feedback.packet_count)).min(self.next);
-        let offset = self.unwrap(i64::from(feedback.reference) * 64_000);
+        let offset = self.unwrap(i64::from(feedback.reference) * 64_000, REFERENCE_WRAP);
         let mut lost = 0;
         for (wire, at) in feedback.received() {
             let seq = begin.plus(u64::from(wire.wrapping_sub(feedback.base_seq)));
-            let Some(sent) = self.get_mut(seq).filter(|sent| sent.fate != Fate::Received) else {
-                continue;
+            lost += self.received(seq, Some(at + offset), arrivals);
+        }
+        for number in begin.max(self.reported).0..end.0 {
+            lost += self.lost(SeqNo(number));
+        }
+        self.told(end, lost, arrivals)
+    }
+
+    /// Takes reports on single packets, in the order in which they were sent: it was lost, or arrived at a time in µs before the
+    /// time `reference`, or at none that is known.
+    pub(super) fn on_reports(
+        &mut self,
+        (reference, reports): (i64, &[(u16, Report)]),
+        arrivals: &mut Vec<Arrival>,
+    ) -> Told {
+        let reference = reference + self.unwrap(reference, ccfb::TIMESTAMP_WRAP);
+        let (mut lost, mut end) = (0, SeqNo(0));
+        for (wire, report) in reports {
+            let seq = self.extend(*wire);
+            end = end.max(seq.plus(1));
+            lost += match report {
+                Report::Lost => self.lost(seq),
+                Report::Received(before) => self.received(seq, before.map(|before| reference - before), arrivals),
             };
-            lost -= i64::from(sent.fate == Fate::Lost);
-            sent.fate = Fate::Received;
+        }
+        self.told(end.min(self.next), lost, arrivals)
+    }
+
+    /// A packet has arrived; how many are lost more, or fewer, with that.
+    fn received(&mut self, seq: SeqNo, at: Option<i64>, arrivals: &mut Vec<Arrival>) -> i64 {
+        let Some(sent) = self.get_mut(seq).filter(|sent| sent.fate != Fate::Received) else {
+            return 0;
+        };
+        let was_lost = sent.fate == Fate::Lost;
+        sent.fate = Fate::Received;
+        if let Some(arrived) = at {
             arrivals.push(Arrival {
                 sent: sent.at,
-                arrived: at + offset,
+                arrived,
                 size: sent.size,
                 cluster: sent.cluster,
             });
         }
-        for number in begin.max(self.reported).0..end.0 {
-            if let Some(sent) = self.get_mut(SeqNo(number))
-                && sent.fate == Fate::Unknown
-            {
-                sent.fate = Fate::Lost;
-                lost += 1;
-            }
-        }
+        -i64::from(was_lost)
+    }
+
+    /// A packet has not arrived; how many are lost more with that.
+    fn lost(&mut self, seq: SeqNo) -> i64 {
+        let sent = self.get_mut(seq).filter(|sent| sent.fate == Fate::Unknown);
+        sent.map_or(0, |sent| {
+            sent.fate = Fate::Lost;
+            1
+        })
+    }
+
+    fn told(&mut self, end: SeqNo, lost: i64, arrivals: &[Arrival]) -> Told {
         self.reported = self.reported.max(end);
         self.arrived = arrivals.last().map(|last| last.arrived).or(self.arrived);
         Told {
@@ -143,10 +187,10 @@ impl History {
     }
 
     /// What is added to the arrival times of a message so that they go on where the last ended.
-    fn unwrap(&self, reference: i64) -> i64 {
+    fn unwrap(&self, reference: i64, wrap: i64) -> i64 {
         let Some(last) = self.arrived else { return 0 };
         let distance = last - reference;
-        (distance + REFERENCE_WRAP / 2).div_euclid(REFERENCE_WRAP) * REFERENCE_WRAP
+        (distance + wrap / 2).div_euclid(wrap) * wrap
     }
 
     #[expect(clippy::cast_possible_wrap, reason = "modular distance, RFC 1982")]

@@ -4,8 +4,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::by_stream::ByStream;
 use super::{Estimator, Heard, Limits, OVERHEAD};
-use crate::rtcp::{Bitrate, TransportCc};
+use crate::rtcp::{Bitrate, Ccfb, TransportCc};
 use crate::send::Pacer;
 
 /// What waits leaves within so many milliseconds, whatever the estimate says: later it is of no use.
@@ -33,6 +34,10 @@ pub struct Line {
     begun: Option<Instant>,
     /// The budget is never above this.
     most: Option<Bitrate>,
+    /// The peer's own bound.
+    bound: Option<Bitrate>,
+    /// What was sent, for a peer that tells of it by SSRC (RFC 8888).
+    by_stream: Option<ByStream>,
 }
 
 /// What can be divided among streams.
@@ -60,6 +65,8 @@ impl Line {
             padding: false,
             begun: None,
             most: None,
+            bound: None,
+            by_stream: None,
         }
     }
 
@@ -94,9 +101,14 @@ impl Line {
         self.padding
     }
 
-    /// A datagram of `len` bytes goes out, under a transport-wide number if it has one.
+    /// An RTP datagram goes out, under a transport-wide number if it has one.
     #[inline]
-    pub fn on_sent(&mut self, now: Instant, seq: Option<u16>, len: usize) {
+    pub fn on_sent(&mut self, now: Instant, seq: Option<u16>, datagram: &[u8]) {
+        let len = datagram.len();
+        let seq = match &mut self.by_stream {
+            Some(by_stream) => by_stream.on_sent(datagram),
+            None => seq,
+        };
         if let Some(seq) = seq {
             self.begun.get_or_insert(now);
             self.estimator.on_sent(now, seq, len);
@@ -111,8 +123,22 @@ impl Line {
         self.estimator.on_feedback(now, feedback)
     }
 
-    /// Takes the peer's own bound.
+    /// Takes feedback by SSRC (RFC 8888) of a peer that gets no transport-wide numbers: what is sent after the first message is
+    /// known when the next one comes.
+    pub fn on_ccfb(&mut self, now: Instant, feedback: &Ccfb<'_>) -> Option<Heard> {
+        if self.begun.is_none() {
+            self.by_stream.get_or_insert_default();
+        }
+        let reports = self.by_stream.as_mut()?.reports(feedback);
+        if reports.is_empty() {
+            return None;
+        }
+        Some(self.estimator.on_reports(now, feedback.micros(), reports))
+    }
+
+    /// Takes the peer's own bound. Where it tells of no packets, that is all that is known.
     pub fn on_remb(&mut self, bound: Bitrate) {
+        self.bound = Some(bound);
         self.estimator.on_remb(bound);
     }
 
@@ -130,19 +156,22 @@ impl Line {
             return None;
         }
         let most = self.most.unwrap_or(Bitrate(u64::MAX));
+        // A bound that the peer has told is no first guess, and not to be exceeded.
+        let bound = self.bound.unwrap_or(Bitrate(u64::MAX));
+        let told = self.bound.is_some() && self.estimator.rtt().is_none();
         let easy = if self.estimator.is_easy(now) { TRUST } else { 100 };
         let known = self
             .estimate()
-            .map(|rate| (Bitrate(rate.0 * easy / 100), self.estimator.is_settled(now)));
+            .map(|rate| (Bitrate(rate.0 * easy / 100), told || self.estimator.is_settled(now)));
         let mute = self
             .begun
             .is_some_and(|at| now.saturating_duration_since(at) > MAX_SILENCE);
         let (rate, settled) = known.unwrap_or((Bitrate(if mute { u64::MAX } else { 0 }), mute));
         Some(Budget {
-            rate: rate.min(most),
+            rate: rate.min(most).min(bound),
             settled: settled || self.most.is_some(),
             gone: self.estimator.silent_for(now).is_some(),
-            calm: self.most.is_none() && self.estimator.is_calm(),
+            calm: self.most.is_none() && !told && self.estimator.is_calm(),
         })
     }
 
@@ -165,7 +194,8 @@ impl Line {
     /// What the line carries; `None` before the peer has reported anything.
     #[must_use]
     pub fn estimate(&self) -> Option<Bitrate> {
-        self.estimator.rtt().map(|_| self.estimator.target())
+        let measured = self.estimator.rtt().map(|_| self.estimator.target());
+        measured.or(self.bound)
     }
 
     /// What stands in the queue of its slowest link.

@@ -1,4 +1,4 @@
-//! How much a peer can be sent: bandwidth estimation on the sending side, from transport-wide feedback.
+//! How much a peer can be sent: bandwidth estimation on the sending side, from transport-wide feedback or that of RFC 8888.
 //!
 //! draft-ietf-rmcat-gcc-02 (delay), draft-holmer-rmcat-transport-wide-cc-extensions-01 (feedback),
 //! draft-alvestrand-rmcat-remb-03 (an upper bound); `docs/congestion.md` says what differs and why. It sends nothing,
@@ -18,6 +18,7 @@
 //! a kilobyte or two, and 16 bytes for each packet under way, at most [`MAX_SENT`](feedback::MAX_SENT). No allocation
 //! per packet once it has seen the rate.
 
+mod by_stream;
 pub mod feedback;
 mod group;
 pub mod line;
@@ -34,7 +35,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use self::feedback::{Arrival, History};
+use self::feedback::{Arrival, History, Report, Told};
 use self::group::Groups;
 pub use self::line::Line;
 use self::loss::Losses;
@@ -208,10 +209,22 @@ impl Estimator {
     /// Takes what the peer has received. Costs some ten ns per packet, and tens of µs five times a second while there is
     /// loss.
     pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> Heard {
+        self.take(now, |history, arrivals| history.on_feedback(feedback, arrivals))
+    }
+
+    /// Takes what the peer says of single packets, in the order in which they were sent, in a message made at `reference` µs of
+    /// its clock. Costs the same.
+    fn on_reports(&mut self, now: Instant, reference: i64, reports: &[(u16, Report)]) -> Heard {
+        self.take(now, |history, arrivals| {
+            history.on_reports((reference, reports), arrivals)
+        })
+    }
+
+    fn take(&mut self, now: Instant, read: impl FnOnce(&mut History, &mut Vec<Arrival>) -> Told) -> Heard {
         let at = self.micros(now);
         let mut arrivals = std::mem::take(&mut self.arrivals);
         arrivals.clear();
-        let told = self.history.on_feedback(feedback, &mut arrivals);
+        let told = read(&mut self.history, &mut arrivals);
         self.heard = at;
         self.first_heard.get_or_insert(at);
         if let Some(latest) = arrivals.iter().map(|packet| packet.sent).max() {

@@ -1,5 +1,7 @@
 //! Which simulcast encoding is wanted, and which temporal and spatial layers inside it pass.
 
+use std::ops::RangeInclusive;
+
 use crate::payload::Info;
 use crate::time::RtpTime;
 
@@ -104,6 +106,12 @@ impl TemporalFilter {
         info.temporal <= limit
     }
 
+    /// The highest layer that passes now.
+    #[must_use]
+    pub fn limit(&self) -> u8 {
+        self.limit
+    }
+
     fn limit_at(&self, timestamp: RtpTime) -> u8 {
         let later = |(since, _): &&(RtpTime, u8)| timestamp.since(*since) < 0;
         let earliest = self.changes.iter().flatten().find(later);
@@ -177,6 +185,13 @@ impl SpatialFilter {
     #[must_use]
     pub fn waits(&self) -> bool {
         self.target > self.limit && self.top > self.limit || self.is_too_high() || self.without >= ENDED
+    }
+
+    /// The layers of which all that they need passes now: up to the shown one, or it alone where it needs no lower ones.
+    #[must_use]
+    pub fn whole(&self) -> RangeInclusive<u8> {
+        let lowest = if self.lean { self.limit.min(self.top) } else { 0 };
+        lowest..=self.limit
     }
 
     /// A lower layer than the present one is wanted, and has to begin anew.

@@ -19,6 +19,7 @@ pub mod renumber;
 pub mod replay;
 pub mod timeline;
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 pub use self::layer::LayerSet;
@@ -254,6 +255,13 @@ impl Forwarder {
     #[must_use]
     pub fn current(&self) -> Option<u8> {
         self.epoch.as_ref().map(|epoch| epoch.encoding)
+    }
+
+    /// Of `encoding`, while it is being forwarded, the spatial layers that are whole, and the highest temporal layer.
+    #[must_use]
+    pub fn layers(&self, encoding: u8) -> Option<(RangeInclusive<u8>, u8)> {
+        let epoch = self.epoch.as_ref().filter(|epoch| epoch.encoding == encoding)?;
+        Some((epoch.spatial.whole(), epoch.temporal.limit()))
     }
 
     /// The encoding that should be forwarded.

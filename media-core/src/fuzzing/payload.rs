@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use crate::packet::{Layout, Pt, RtpView, RtpWriter, Ssrc};
-use crate::payload::dependency_descriptor::{self as dd, DependencyState};
+use crate::payload::dependency_descriptor::{self as dd, DependencyState, Frame};
 use crate::payload::picture_id::MAX_PREFIX;
 use crate::payload::red::{self, Red};
 use crate::payload::{Codec, Info, Patch, peek, peek_with_descriptor};
@@ -104,13 +104,55 @@ pub fn red(data: &[u8]) {
     }
 }
 
+/// The descriptor of `frame` with other decode targets reads as it was but for these.
+fn restricted(
+    element: &[u8],
+    (state, frame): (&DependencyState, &Frame),
+    targets: u32,
+    receiver: &mut DependencyState,
+) {
+    let structure = state.structure().expect("a frame needs a structure");
+    let mut out = [0; 300];
+    let Some(len) = dd::set_active_targets(element, structure, targets, &mut out) else {
+        receiver.read(element);
+        return;
+    };
+    assert!(len <= element.len() + 5);
+    let read = receiver.read(&out[..len]).expect("it was readable before");
+    assert_eq!(read.active, targets & structure.all_targets());
+    let plain = |frame: &Frame| {
+        let Frame {
+            references,
+            indications,
+            chain_fdiffs,
+            frame_number,
+            attached,
+            ..
+        } = *frame;
+        let Info {
+            spatial,
+            temporal,
+            start_of_frame,
+            end_of_frame,
+            keyframe,
+            ..
+        } = frame.info;
+        let layers = (spatial, temporal, start_of_frame, end_of_frame, keyframe);
+        (references, indications, chain_fdiffs, (frame_number, attached), layers)
+    };
+    assert_eq!(plain(&read), plain(frame));
+}
+
 /// A series of descriptors of one stream, each with its length in front.
 pub fn dependency_descriptor(data: &[u8]) {
     let mut choices = Choices::new(data);
     let mut state = DependencyState::new();
+    // A receiver that gets some decode targets only.
+    let (mut receiver, targets) = (DependencyState::new(), u32::from(data.len() as u8));
     while !choices.is_empty() {
         let element = choices.short();
         if let Some(frame) = state.read(element) {
+            restricted(element, (&state, &frame), targets, &mut receiver);
             let structure = state.structure().expect("a frame needs a structure");
             assert!(structure.template(structure.template_id_offset()).is_some());
             for target in 0..32 {

@@ -123,6 +123,11 @@ fn write_again(message: &Message<'_>, room: &mut [u8]) -> Option<usize> {
             feedback_again(report, room);
             None
         }
+        Message::Ccfb(report) => {
+            let packets: usize = report.blocks().map(|block| block.reports().count()).sum();
+            assert!(packets * 2 <= room.len());
+            None
+        }
         Message::Other { .. } => None,
     }
 }

@@ -99,6 +99,12 @@ impl Stream {
         }
     }
 
+    /// The structure that its dependency descriptors refer to.
+    #[must_use]
+    pub fn dependency(&self) -> &DependencyState {
+        &self.dependency
+    }
+
     /// Its SSRC, once known.
     #[must_use]
     pub fn ssrc(&self) -> Option<Ssrc> {

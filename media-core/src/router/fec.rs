@@ -70,7 +70,7 @@ impl Router {
         outgoing.fec_seq = outgoing.fec_seq.plus(1);
         let numbered = outgoing.extensions.id(Extension::TransportCc).is_some();
         if let Some(line) = &mut endpoint.line {
-            line.on_sent(now, numbered.then_some(seq), len);
+            line.on_sent(now, numbered.then_some(seq), &buf[..len]);
         }
         endpoint.transport_seq = seq.wrapping_add(u16::from(numbered));
         endpoint.bytes.1 += len as u64;

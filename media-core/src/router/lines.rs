@@ -1,14 +1,15 @@
 //! The way to a subscriber as a line that carries so much: when a note may go, what is sent to probe, what feedback says.
 //!
-//! The estimate is made in [`crate::estimate`]; a peer without transport-wide numbers has no line, and nothing waits.
+//! The estimate is made in [`crate::estimate`]; a peer that tells nothing of what arrives has no line, and nothing waits.
 
 use std::time::Instant;
 
 use crate::config::SubscriptionId;
+use crate::estimate::{Heard, Line};
 use crate::event::Transmit;
 use crate::packet::Kind;
 use crate::router::Router;
-use crate::rtcp::{Bitrate, TransportCc};
+use crate::rtcp::{Bitrate, Ccfb, TransportCc};
 use crate::send::Note;
 use crate::send::datagram::{self, Transmission};
 
@@ -68,7 +69,7 @@ impl Router {
         outgoing.rtx_seq = outgoing.rtx_seq.plus(1);
         endpoint.transport_seq = seq.wrapping_add(1);
         endpoint.bytes.1 += len as u64;
-        endpoint.line.as_mut()?.on_sent(now, Some(seq), len);
+        endpoint.line.as_mut()?.on_sent(now, Some(seq), &buf[..len]);
         Some(Transmit { route, len })
     }
 
@@ -79,6 +80,24 @@ impl Router {
         };
         let Some(line) = &mut endpoint.line else { return };
         let heard = line.on_feedback(now, feedback);
+        self.on_heard(now, key, heard);
+    }
+
+    /// A subscriber tells the same by SSRC (RFC 8888): who does so has a line from then on.
+    pub(super) fn on_ccfb(&mut self, now: Instant, key: usize, feedback: &Ccfb<'_>) {
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        let line = endpoint.line.get_or_insert_with(|| Box::new(Line::new(now)));
+        if let Some(heard) = line.on_ccfb(now, feedback) {
+            self.on_heard(now, key, heard);
+        }
+    }
+
+    fn on_heard(&mut self, now: Instant, key: usize, heard: Heard) {
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
         endpoint.demand.on_arrivals(now, heard.arrived, heard.lost);
         if heard.revived {
             // So much is missing that it would ask for a new picture in the end; Chromium takes up to 3 s for it.
@@ -92,10 +111,12 @@ impl Router {
         self.wake(key);
     }
 
-    /// A subscriber tells how much it can take.
-    pub(super) fn on_bound(&mut self, key: usize, bound: Bitrate) {
-        if let Some(line) = self.endpoints.at_mut(key).and_then(|endpoint| endpoint.line.as_mut()) {
+    /// A subscriber tells how much it can take: who does so has a line from then on, that carries no more.
+    pub(super) fn on_bound(&mut self, now: Instant, key: usize, bound: Bitrate) {
+        if let Some(endpoint) = self.endpoints.at_mut(key) {
+            let line = endpoint.line.get_or_insert_with(|| Box::new(Line::new(now)));
             line.on_remb(bound);
+            self.share_when_due(now, key);
         }
     }
 }

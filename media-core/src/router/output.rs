@@ -87,10 +87,15 @@ impl Router {
                 let redundancy = Redundancy::of(note, received, (outgoing, stream), depth);
                 along = redundancy.depth();
                 discardable = received.info.discardable;
+                let active = match note.form {
+                    Form::Media => outgoing.active_targets(note.encoding, stream.dependency(), received.info.keyframe),
+                    _ => None,
+                };
                 let content = Content {
                     received,
                     params,
                     redundancy,
+                    active,
                 };
                 datagram::write(note, &content, outgoing, transmission, buf)
             }
@@ -115,7 +120,7 @@ impl Router {
         // What is sent again to the last bit has the number that it had.
         let numbered = repeat.is_none() && outgoing.extensions.id(Extension::TransportCc).is_some();
         if let Some(line) = &mut endpoint.line {
-            line.on_sent(now, numbered.then_some(endpoint.transport_seq), len);
+            line.on_sent(now, numbered.then_some(endpoint.transport_seq), &buf[..len]);
         }
         endpoint.transport_seq = endpoint.transport_seq.wrapping_add(u16::from(numbered));
         endpoint.bytes.1 += len as u64;

@@ -53,7 +53,8 @@ impl Router {
                 .for_each(|(ssrc, _)| self.on_keyframe_wish(now, key, ssrc)),
             Message::Bye(bye) => bye.ssrcs().for_each(|ssrc| self.on_bye(key, ssrc)),
             Message::TransportCc(feedback) => self.on_arrivals(now, key, feedback),
-            Message::Remb(remb) => self.on_bound(key, remb.bitrate),
+            Message::Ccfb(feedback) => self.on_ccfb(now, key, feedback),
+            Message::Remb(remb) => self.on_bound(now, key, remb.bitrate),
             // Names are told by signalling.
             _ => {}
         }

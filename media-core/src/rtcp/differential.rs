@@ -73,7 +73,7 @@ fn ours(bytes: &[u8]) -> Vec<Plain> {
                 }
                 Plain::Xr(xr.sender.0, times, answers)
             }
-            Message::Other { .. } => Plain::Other,
+            Message::Ccfb(_) | Message::Other { .. } => Plain::Other,
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! RTCP: what we make, consume, forward and ignore, one file per message (`docs/rtcp.md` says which and why).
 //!
 //! RFC 3550 §6 (SR, RR, SDES, BYE), RFC 4585 (NACK, PLI), RFC 5104 (FIR), RFC 5506 (reduced-size), RFC 3611 (XR),
-//! draft-alvestrand-rmcat-remb-03 (REMB), draft-holmer-rmcat-transport-wide-cc-extensions-01 (transport-cc). This
+//! draft-alvestrand-rmcat-remb-03 (REMB), draft-holmer-rmcat-transport-wide-cc-extensions-01 (transport-cc), RFC 8888. This
 //! room knows bytes; it does not know when to send, to whom, or what a report means for a stream.
 //!
 //! Reading borrows: [`messages`] walks over a datagram, each [`Message`] keeps slices of it. Writing goes into the
@@ -29,12 +29,13 @@
 //! | [`sr`], [`rr`], [`report`] | sender report, receiver report, the block that both carry |
 //! | [`sdes`], [`bye`] | who a source is, and that it leaves |
 //! | [`nack`], [`pli`], [`fir`] | please send again, please send a keyframe |
-//! | [`remb`], [`transport_cc`] | how much arrives, and when each packet did |
+//! | [`remb`], [`transport_cc`], [`ccfb`] | how much arrives, and when each packet did |
 //! | [`xr`] | extended reports, read only |
 
 mod frame;
 
 pub mod bye;
+pub mod ccfb;
 pub mod fir;
 pub mod nack;
 pub mod pli;
@@ -47,6 +48,7 @@ pub mod transport_cc;
 pub mod xr;
 
 pub use bye::Bye;
+pub use ccfb::Ccfb;
 pub use fir::Fir;
 pub use frame::{MAX_COUNT, ParseError};
 pub use nack::Nack;
@@ -88,9 +90,11 @@ pub enum Message<'a> {
     Remb(Remb<'a>),
     /// Transport-cc: arrival times by transport-wide sequence number.
     TransportCc(TransportCc<'a>),
+    /// RFC 8888: arrival times by SSRC and sequence number.
+    Ccfb(Ccfb<'a>),
     /// XR: extended reports.
     Xr(Xr<'a>),
-    /// Well framed, but of a type or format that nobody here speaks (APP, SLI, TMMBR, RFC 8888, …).
+    /// Well framed, but of a type or format that nobody here speaks (APP, SLI, TMMBR, …).
     Other {
         /// The packet type.
         packet_type: u8,
@@ -108,6 +112,7 @@ impl<'a> Message<'a> {
             (bye::PT, _) => Self::Bye(Bye::parse(frame)?),
             (RTPFB, nack::FMT) => Self::Nack(Nack::parse(frame)?),
             (RTPFB, transport_cc::FMT) => Self::TransportCc(TransportCc::parse(frame)?),
+            (RTPFB, ccfb::FMT) => Self::Ccfb(Ccfb::parse(frame)?),
             (PSFB, pli::FMT) => Self::Pli(Pli::parse(frame)?),
             (PSFB, fir::FMT) => Self::Fir(Fir::parse(frame)?),
             (PSFB, remb::FMT) if remb::is_remb(frame) => Self::Remb(Remb::parse(frame)?),

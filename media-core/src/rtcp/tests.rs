@@ -132,6 +132,7 @@ pub(super) fn drain(bytes: &[u8]) -> usize {
                 assert!(cc.packets().filter_map(|(seq, at)| Some((seq, at?))).eq(cc.received()));
                 cc.received().count()
             }
+            Ok(Message::Ccfb(ccfb)) => ccfb.blocks().map(|block| block.reports().count()).sum(),
             Ok(Message::Xr(xr)) => xr
                 .blocks()
                 .map(|block| {

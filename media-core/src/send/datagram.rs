@@ -7,13 +7,16 @@ use crate::fec::header::MAX_HEADER;
 use crate::fec::protector::Row;
 use crate::packet::view::ExtensionForm;
 use crate::packet::{Extension, Pt, RtpView, RtpWriter, SeqNo};
-use crate::payload::dependency_descriptor;
+use crate::payload::dependency_descriptor::{self, Structure};
 use crate::payload::picture_id::MAX_PREFIX;
 use crate::receive::history::Received;
 use crate::send::note::{Form, Note};
 use crate::send::outgoing::Outgoing;
 use crate::send::redundancy::Redundancy;
 use crate::time::RtpTime;
+
+/// Bytes of an element in the one-byte form (RFC 8285 §4.2).
+const ONE_BYTE_ROOM: usize = 16;
 
 /// An RTP packet in a buffer, not yet sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,15 @@ impl Transmission {
     }
 }
 
+/// The decode targets that a receiver is told of (AV1 RTP specification, A.4.1).
+#[derive(Debug, Clone, Copy)]
+pub struct ActiveTargets<'a> {
+    /// The structure in force.
+    pub structure: &'a Structure,
+    /// Bit n for target n.
+    pub targets: u32,
+}
+
 /// What goes into a packet.
 #[derive(Debug)]
 pub struct Content<'a> {
@@ -69,6 +81,8 @@ pub struct Content<'a> {
     pub params: CodecParams,
     /// Packets before it that go along, if there are any.
     pub redundancy: Redundancy<'a>,
+    /// What its dependency descriptor has to say that it does not.
+    pub active: Option<ActiveTargets<'a>>,
 }
 
 /// Writes the packet of `note` into `buf`. `None` when it does not fit.
@@ -98,7 +112,7 @@ pub fn write(
     }
     write_own_extensions(&mut writer, outgoing, transmission);
     if !filler {
-        pass_extensions(&mut writer, &view, outgoing, note.frame_shift);
+        pass_extensions(&mut writer, &view, outgoing, (note.frame_shift, content.active));
     }
     if rtx {
         writer.payload(&original.to_be_bytes());
@@ -199,28 +213,46 @@ fn write_payload(writer: &mut RtpWriter<'_>, note: &Note, received: &Received, v
 
 /// What the publisher's packet has that the subscriber understands.
 #[inline]
-fn pass_extensions(writer: &mut RtpWriter<'_>, view: &RtpView<'_>, outgoing: &Outgoing, frame_shift: u16) {
+fn pass_extensions(
+    writer: &mut RtpWriter<'_>,
+    view: &RtpView<'_>,
+    outgoing: &Outgoing,
+    change: (u16, Option<ActiveTargets<'_>>),
+) {
     for (theirs, element) in view.extensions() {
         let Some(ours) = outgoing.passed(theirs) else { continue };
-        if frame_shift != 0 && outgoing.extensions.id(Extension::DependencyDescriptor) == Some(ours) {
-            write_descriptor(writer, ours, element, frame_shift);
+        let changes = change.0 != 0 || change.1.is_some();
+        if changes && outgoing.extensions.id(Extension::DependencyDescriptor) == Some(ours) {
+            let room = match view.layout().extension_form() {
+                ExtensionForm::TwoByte => u8::MAX as usize,
+                _ => ONE_BYTE_ROOM,
+            };
+            write_descriptor(writer, (ours, room), element, change);
         } else {
             writer.extension(ours, element);
         }
     }
 }
 
-/// A dependency descriptor with another frame number.
+/// A dependency descriptor with another frame number and other active decode targets; these only where there is `room`.
 #[cold]
-fn write_descriptor(writer: &mut RtpWriter<'_>, id: u8, element: &[u8], frame_shift: u16) {
+fn write_descriptor(
+    writer: &mut RtpWriter<'_>,
+    (id, room): (u8, usize),
+    element: &[u8],
+    (frame_shift, active): (u16, Option<ActiveTargets<'_>>),
+) {
     let mut changed = [0; u8::MAX as usize];
-    let (Some(number), Some(changed)) = (
-        dependency_descriptor::frame_number(element),
-        changed.get_mut(..element.len()),
-    ) else {
+    let told = active.and_then(|ActiveTargets { structure, targets }| {
+        dependency_descriptor::set_active_targets(element, structure, targets, changed.get_mut(..room)?)
+    });
+    let len = told.unwrap_or(element.len());
+    let (Some(number), Some(changed)) = (dependency_descriptor::frame_number(element), changed.get_mut(..len)) else {
         return writer.extension(id, element);
     };
-    changed.copy_from_slice(element);
+    if told.is_none() {
+        changed.copy_from_slice(element);
+    }
     dependency_descriptor::set_frame_number(changed, number.wrapping_add(frame_shift));
     writer.extension(id, changed);
 }

@@ -7,7 +7,8 @@ use crate::estimate::share::Patience;
 use crate::fec::Protector;
 use crate::forward::Forwarder;
 use crate::packet::{Extension, ExtensionMap, Mid, Pt, SeqNo};
-use crate::payload::{Codec, MediaKind};
+use crate::payload::{Codec, DependencyState, MediaKind};
+use crate::send::datagram::ActiveTargets;
 use crate::send::log::{self, SentLog};
 use crate::send::repeat::Repeats;
 use crate::send::report::SendReport;
@@ -52,6 +53,8 @@ pub struct Outgoing {
     pub(crate) rank: u8,
     /// Keeps it from going up and down all the time.
     pub(crate) patience: Patience,
+    /// Not all decode targets of the stream are produced for the receiver, or it was told so since the last structure.
+    restricted: bool,
     /// The last layer that was told in an event.
     pub(crate) told_layer: Option<u8>,
 }
@@ -86,8 +89,27 @@ impl Outgoing {
             rtx_seq: SeqNo(0x1_0000 + u64::from(stream.ssrc.0 >> 17)),
             rank: 0,
             patience: Patience::default(),
+            restricted: false,
             told_layer: None,
         }
+    }
+
+    /// The decode targets that the receiver is to be told of with a packet of `encoding`; `None` where it knows. `anew`: the packet
+    /// brings a structure, with which all targets are produced unless it says otherwise.
+    #[inline]
+    pub(crate) fn active_targets<'a>(
+        &mut self,
+        encoding: u8,
+        dependency: &'a DependencyState,
+        anew: bool,
+    ) -> Option<ActiveTargets<'a>> {
+        self.extensions.id(Extension::DependencyDescriptor)?;
+        let (structure, all) = (dependency.structure()?, dependency.active_targets());
+        let (spatial, temporal) = self.forwarder.layers(encoding)?;
+        let targets = structure.targets_within(spatial, temporal) & all;
+        self.restricted = targets != all || self.restricted && !anew;
+        // Without any target it is better to say nothing.
+        (self.restricted && targets != 0).then_some(ActiveTargets { structure, targets })
     }
 
     /// Puts another track behind the stream.

@@ -113,6 +113,7 @@ fn what_a_publisher_far_away_loses_comes_back_out_of_its_fec() {
             protected.late,
             asked.late
         );
+        assert!(protected.nacked < asked.nacked / 2, "seed {seed}: {}", protected.nacked);
         assert_eq!(protected.stats.fec, 0, "seed {seed}: nobody behind sees it");
     }
 }

@@ -7,6 +7,7 @@ mod bytes_through;
 mod churn;
 mod congestion;
 mod data_channels;
+mod decode_targets;
 mod far_pictures;
 mod hostile;
 mod late_joiner;

@@ -33,8 +33,11 @@ const RECEIVED: [Extension; 12] = [
 /// Extensions that describe encodings of a sender: we send one stream per section.
 const ONLY_RECEIVED: [Extension; 2] = [Extension::Rid, Extension::RepairedRid];
 
-/// Feedback that we give and take. REMB is not among them: transport-wide feedback replaces it.
-const FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
+/// Feedback that we give and take.
+const FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
+
+/// How a receiver tells what its line carries, the best first; of several one is enough. Publishers get the first only.
+const ESTIMATION: [&str; 3] = ["transport-cc", "ack ccfb", "goog-remb"];
 
 /// What we would like to do with one section of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,9 +257,12 @@ fn formats(
     extensions: &ExtensionMap,
     reception: Option<Reception>,
 ) -> Vec<Format> {
-    let usable = |kind: &String| {
-        FEEDBACK.contains(&kind.as_str()) && (kind != "transport-cc" || extensions.id(Extension::TransportCc).is_some())
+    let numbered = extensions.id(Extension::TransportCc).is_some();
+    let candidates = match reception {
+        Some(_) => &ESTIMATION[..1],
+        None => &ESTIMATION,
     };
+    let candidates = candidates.iter().filter(|kind| numbered || **kind != ESTIMATION[0]);
     let bare = |format: &Format| Format {
         feedback: Vec::new(),
         ..format.clone()
@@ -270,7 +276,9 @@ fn formats(
         if format.codec().is_some_and(|spec| spec.codec == Codec::Opus) {
             wish_for_sound(&mut kept, reception);
         }
-        kept.feedback.retain(usable);
+        let estimation = candidates.clone().find(|kind| format.has_feedback(kind));
+        let usable = |kind: &str| FEEDBACK.contains(&kind) || estimation.is_some_and(|estimation| *estimation == kind);
+        kept.feedback.retain(|kind| usable(kind));
         let red = red_of(&section.formats, format.pt);
         let earlier = |red: &&Format| section.formats.iter().take(index).any(|before| before.pt == red.pt);
         // What stands first is what a sender sends.

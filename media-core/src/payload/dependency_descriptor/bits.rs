@@ -8,6 +8,11 @@ pub(super) struct BitReader<'a> {
 }
 
 impl<'a> BitReader<'a> {
+    /// How many bits have been read.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }

@@ -22,10 +22,12 @@
 //! | `structure` | decode targets and templates, read and written |
 //! | `indications` | how a frame relates to each decode target |
 //! | `write` | a packet's descriptor, written |
+//! | `active` | which decode targets are produced, told anew |
 //! | `bits` | numbers that do not end at byte borders |
 //!
 //! Not here: which decode target a subscriber gets, whether a chain is broken.
 
+mod active;
 mod bits;
 mod frame;
 mod indications;
@@ -35,6 +37,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use active::set_active_targets;
 pub use frame::{Frame, MAX_REFERENCES, References};
 pub use indications::{Indication, Indications, MAX_DECODE_TARGETS};
 pub use structure::{

@@ -1,5 +1,7 @@
 //! What a sender says once per keyframe: its decode targets, and a template for each kind of frame (A.4.2).
 
+use std::ops::RangeInclusive;
+
 use super::bits::{BitReader, BitWriter};
 use super::indications::{Indications, MAX_DECODE_TARGETS};
 
@@ -189,6 +191,18 @@ impl Structure {
     #[must_use]
     pub fn targets_of_temporal(&self, temporal: u8) -> u32 {
         self.by_temporal.get(usize::from(temporal)).copied().unwrap_or(0)
+    }
+
+    /// The decode targets whose highest spatial layer is one of `spatial`, and whose highest temporal layer is not above
+    /// `temporal`: bit n for target n.
+    #[must_use]
+    pub fn targets_within(&self, spatial: RangeInclusive<u8>, temporal: u8) -> u32 {
+        let any = |targets: &[u32], from: u8, to: u8| {
+            let end = targets.len().min(usize::from(to) + 1);
+            let range = targets.get(usize::from(from)..end).unwrap_or_default();
+            range.iter().fold(0, |any, targets| any | targets)
+        };
+        any(&self.by_spatial, *spatial.start(), *spatial.end()) & any(&self.by_temporal, 0, temporal)
     }
 
     /// The best decode target among `active` that stays within the layers: the highest spatial layer first, then the

@@ -643,3 +643,98 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn decode_targets_are_told_and_nothing_else_changes() {
+    for structure in [l1t3(0), l2t2_key(60)] {
+        let all = structure.all_targets();
+        let custom = |descriptor: Descriptor<'_>| {
+            let id = structure.template_id_offset();
+            written(
+                Descriptor {
+                    mandatory: mandatory(id, 5),
+                    ..descriptor
+                },
+                &structure,
+            )
+        };
+        let empty = Descriptor::new(mandatory(0, 0));
+        let elements = [
+            keyframe(&structure, 1),
+            plain(&structure, 1, 2),
+            plain(&structure, 3, 3),
+            custom(Descriptor {
+                active: Some(0b10),
+                ..empty
+            }),
+            custom(Descriptor {
+                references: Some(&[1, 20, 300]),
+                ..empty
+            }),
+            custom(Descriptor {
+                attach: true,
+                active: Some(0b1),
+                references: Some(&[]),
+                ..empty
+            }),
+            custom(Descriptor {
+                indications: Indications::from_symbols("SRD"),
+                ..empty
+            }),
+        ];
+        for element in elements {
+            for targets in 0..=all {
+                let mut out = [0xff; 300];
+                let len = set_active_targets(&element, &structure, targets, &mut out).unwrap();
+                let (before, after) = (
+                    state_with(&structure).read(&element),
+                    state_with(&structure).read(&out[..len]),
+                );
+                let (before, after) = (before.unwrap(), after.unwrap());
+                assert_eq!(after.active, targets);
+                assert_eq!(
+                    (
+                        after.indications,
+                        after.references,
+                        after.chain_fdiffs,
+                        after.frame_number,
+                        after.attached
+                    ),
+                    (
+                        before.indications,
+                        before.references,
+                        before.chain_fdiffs,
+                        before.frame_number,
+                        before.attached
+                    )
+                );
+            }
+        }
+        let mut out = [0; 300];
+        assert_eq!(
+            set_active_targets(&plain(&structure, 0, 1), &l1t3(20), 1, &mut out),
+            None,
+            "another structure"
+        );
+        assert_eq!(
+            set_active_targets(&keyframe(&structure, 1), &structure, 1, &mut out[..10]),
+            None,
+            "no room"
+        );
+        assert_eq!(set_active_targets(&[0, 0], &structure, 1, &mut out), None, "cut short");
+    }
+}
+
+#[test]
+fn decode_targets_within_layers() {
+    let structure = l2t2_key(0);
+    let within = |spatial, temporal| structure.targets_within(spatial, temporal);
+    assert_eq!(
+        (within(0..=0, 0), within(0..=0, 1), within(0..=1, 0)),
+        (0b0001, 0b0011, 0b0101)
+    );
+    assert_eq!(
+        (within(1..=1, 1), within(0..=u8::MAX, u8::MAX), within(2..=1, 9)),
+        (0b1100, 0b1111, 0)
+    );
+}

@@ -1,4 +1,5 @@
-//! A packet's descriptor as a sender writes it: for generators of streams and for tests. A router never writes one.
+//! A packet's descriptor as a sender writes it: for generators of streams and for tests. A router only
+//! changes them.
 
 use super::bits::BitWriter;
 use super::indications::Indications;
