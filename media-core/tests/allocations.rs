@@ -6,11 +6,11 @@
 use std::time::{Duration, Instant};
 
 use althing_media_core::transport::{Certificate, PlainKeys, SdesKey, SrtpProfile};
-use althing_media_core::{Output, Router};
+use althing_media_core::{Output, Pt, Router};
 use althing_testkit::alloc::{Allocations, CountingAllocator, allocations_during};
-use althing_testkit::network::LinkConfig;
-use althing_testkit::peer::VideoPattern;
-use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
+use althing_testkit::network::{Chance, LinkConfig};
+use althing_testkit::peer::preset::{WATCHED_VP8_WITH_FEC, camera, loudspeaker, microphone, screen, with_fec};
+use althing_testkit::peer::{ReceiveConfig, VideoPattern};
 use althing_testkit::simulation::{Member, Simulation};
 
 #[global_allocator]
@@ -27,12 +27,18 @@ const MEASURED: Duration = Duration::from_secs(3);
 struct Measured {
     received: usize,
     sent: usize,
+    /// FEC packets among them.
+    fec: usize,
     allocations: Allocations,
 }
 
 /// A camera and a microphone to ten watchers who join by `join`; then the router alone, fed with what the publisher
 /// sends in three seconds.
-fn measure(mut join: impl FnMut(&mut Simulation) -> Member) -> Measured {
+fn measure(join: impl FnMut(&mut Simulation) -> Member) -> Measured {
+    measure_with(join, |number| screen(Some("0"), 7000 + 10 * number))
+}
+
+fn measure_with(mut join: impl FnMut(&mut Simulation) -> Member, watches: impl Fn(u32) -> ReceiveConfig) -> Measured {
     let certificate = Certificate::generate().unwrap();
     let mut simulation = Simulation::new(1, &certificate);
     let publisher = join(&mut simulation);
@@ -45,7 +51,7 @@ fn measure(mut join: impl FnMut(&mut Simulation) -> Member) -> Measured {
     let audio = simulation.publish(publisher, microphone(Some("1"), 50, "peer-1000"));
     let watchers: Vec<Member> = (0..WATCHERS).map(|_| join(&mut simulation)).collect();
     for (number, &watcher) in (0..).zip(&watchers) {
-        simulation.watch(watcher, video.track, screen(Some("0"), 7000 + 10 * number));
+        simulation.watch(watcher, video.track, watches(number));
         simulation.watch(watcher, audio.track, loudspeaker(Some("1"), 8000 + 10 * number));
     }
     simulation.run_for(WARM_UP);
@@ -58,7 +64,7 @@ fn measure(mut join: impl FnMut(&mut Simulation) -> Member) -> Measured {
     let start = simulation.now();
     let mut inputs = inputs(&mut simulation, publisher, start);
     let router = &mut simulation.router;
-    let (mut buf, mut sent, mut deadline) = (vec![0; 2048], 0, None);
+    let (mut buf, mut sent, mut deadline) = (vec![0; 2048], (0, 0), None);
     let ((), allocations) = allocations_during(|| {
         for (at, datagram) in &mut inputs {
             while let Some(due) = deadline.filter(|due| *due <= *at) {
@@ -71,7 +77,8 @@ fn measure(mut join: impl FnMut(&mut Simulation) -> Member) -> Measured {
     });
     Measured {
         received: inputs.len(),
-        sent,
+        sent: sent.0,
+        fec: sent.1,
         allocations,
     }
 }
@@ -90,11 +97,14 @@ fn inputs(simulation: &mut Simulation, publisher: Member, start: Instant) -> Vec
     inputs
 }
 
-/// Polls until there is nothing more; counts the datagrams and gives the deadline.
-fn drain(router: &mut Router, now: Instant, buf: &mut [u8], sent: &mut usize) -> Option<Instant> {
+/// Polls until there is nothing more; counts the datagrams, and FEC packets among them, and gives the deadline.
+fn drain(router: &mut Router, now: Instant, buf: &mut [u8], sent: &mut (usize, usize)) -> Option<Instant> {
     loop {
         match router.poll_output(now, buf) {
-            Output::Transmit(_) => *sent += 1,
+            Output::Transmit(_) => {
+                sent.0 += 1;
+                sent.1 += usize::from(buf[0] >> 6 == 2 && WATCHED_VP8_WITH_FEC.fec == Some(Pt::new(buf[1])));
+            }
             Output::Timeout(at) => return at,
             _ => {}
         }
@@ -146,4 +156,32 @@ fn web_rtc() {
     let certificate = Certificate::generate().unwrap();
     let network = LinkConfig::delay(Duration::from_millis(1));
     assert_nothing(&measure(|simulation| simulation.join_web_rtc(network, &certificate)));
+}
+
+/// Ten watchers far away on lines that lose, each with FEC packets of its own.
+#[test]
+fn web_rtc_with_fec() {
+    let certificate = Certificate::generate().unwrap();
+    let mut joined = 0;
+    let measured = measure_with(
+        |simulation| {
+            joined += 1;
+            let network = match joined {
+                1 => LinkConfig::delay(Duration::from_millis(1)),
+                _ => LinkConfig {
+                    loss: Chance::percent(5.0),
+                    ..LinkConfig::delay(Duration::from_millis(100))
+                },
+            };
+            simulation.join_web_rtc(network, &certificate)
+        },
+        |number| {
+            let mut config = screen(Some("0"), 7000 + 10 * number);
+            config.stream = with_fec(config.stream);
+            config.codecs = vec![WATCHED_VP8_WITH_FEC];
+            config
+        },
+    );
+    assert!(measured.fec > 500, "{} FEC packets", measured.fec);
+    assert_nothing(&measured);
 }
