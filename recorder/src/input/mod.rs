@@ -309,17 +309,19 @@ impl Input {
         let target = stream.clock.target(wall, timestamp);
         let last = self.last.filter(|last| last.ssrc == ssrc);
         let elapsed = last.map(|last| stream.clock.elapsed(last.timestamp, timestamp));
-        let Some(at) = self.slew.place(wall.origin(), frame.arrival, target, elapsed) else {
+        let at = self.slew.place(wall.origin(), frame.arrival, target, elapsed);
+        if at.is_none() {
             self.stats.misplaced += 1;
             stream.restart(false);
-            return;
-        };
+        }
+        // Also of a frame that has no place: that of sound is told once.
         if let Some(format) = frame.format
             && self.format.as_ref() != Some(&format)
         {
             self.format = Some(format.clone());
             self.tell(Output::Format(format));
         }
+        let Some(at) = at else { return };
         self.tell_break(at, frame.after_loss);
         self.last = Some(Last {
             ssrc,

@@ -536,3 +536,34 @@ fn hostile_packets_leave_the_track_in_order() {
         assert!(begun || codec.kind() == MediaKind::Video, "{codec:?}");
     }
 }
+
+#[test]
+fn sound_from_before_the_beginning_is_left_out_and_what_follows_is_not() {
+    let mut stage = Stage::new(MediaKind::Audio);
+    let ntp = |milliseconds: u64| NtpTime((1 << 40) + (milliseconds << 32) / 1000);
+    let extensions = ExtensionMap::new().with(Extension::AbsCaptureTime, 3);
+    let mut camera = Input::new(MediaKind::Video, &extensions);
+    // By the camera it is known what the clock shows at the beginning.
+    let picture = rtp(1, 0, 2, true, &[0x10, 0x11, 0, 0], Some(ntp(1000)));
+    camera.handle_packet(stage.now, &mut stage.wall, Codec::Vp8, picture);
+    for n in 0..20_u16 {
+        stage.wait(20);
+        let captured = ntp(900 + 20 * u64::from(n));
+        let packet = rtp(n, 960 * u32::from(n), 1, true, &[0x78, 1, 2], Some(captured));
+        stage.take([(Codec::Opus, packet)]);
+    }
+    let outputs = stage.outputs();
+    let frames = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Frame(_)))
+        .count();
+    assert!(
+        stage.input.stats().misplaced > 0 && frames > 10,
+        "{:?}",
+        stage.input.stats()
+    );
+    assert!(
+        matches!(outputs[0], Output::Format(_)),
+        "there is no file without a format"
+    );
+}
