@@ -16,12 +16,14 @@ use althing_media_core::{
     UsageError,
 };
 use althing_media_net::{CommandError, LocalPeer, Worker};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::guest::GuestError;
 use crate::hub::{Hub, random};
 use crate::problem::Problem;
-use crate::room::{Audience, ConnectionId, Departure, NewTrack, Profile, Room, Source, TrackDetails, TrackSid};
+use crate::room::{
+    Audience, ConnectionId, Departure, NewTrack, ParticipantSid, Profile, Room, Source, TrackDetails, TrackSid,
+};
 use crate::sdp::CodecSpec;
 
 /// The payload types under which followed tracks come: the same for all.
@@ -46,6 +48,19 @@ pub struct Insider {
     changed: watch::Receiver<u64>,
     followed: BTreeMap<TrackSid, (SubscriptionId, u8)>,
 }
+
+/// Something that a participant has written to all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Said {
+    /// Who.
+    pub from: ParticipantSid,
+    /// What; at most 16 KiB.
+    pub text: String,
+}
+
+/// Messages that may wait for an insider who listens to the chat; more are lost.
+pub(crate) const MAX_SAID: usize = 256;
 
 /// How the packets of a followed track come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +123,14 @@ impl Insider {
             room.connection(self.connection).is_some().then(|| look(room))
         })
         .flatten()
+    }
+
+    /// What people write to all in the chat, from now on; nothing of what is encrypted end to end.
+    #[must_use]
+    pub fn chat(&self) -> mpsc::Receiver<Said> {
+        let hub = self.hub.upgrade();
+        let listening = hub.and_then(|hub| hub.listen_to_chat(&self.room));
+        listening.unwrap_or_else(|| mpsc::channel(1).1)
     }
 
     /// The endpoint in the router, and the worker that it lives on.

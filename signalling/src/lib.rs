@@ -19,5 +19,5 @@ mod server;
 mod session;
 
 pub use guest::{Guest, GuestError, GuestTransport};
-pub use insider::{Followed, Insider};
+pub use insider::{Followed, Insider, Said};
 pub use server::{Counts, EventQueue, Signalling, SignallingConfig, event_queue};

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use self::state::Clients;
 use self::state::{Entry, State};
 use crate::egress::{EgressOrder, MAX_ORDERS, Progress};
+use crate::insider::{MAX_SAID, Said};
 use crate::problem::Problem;
 use crate::protocol::wire::proto;
 use crate::protocol::{self, Channel, DataChannelReceiveState};
@@ -304,6 +305,13 @@ impl Hub {
         Ok(entry.changed.subscribe())
     }
 
+    /// Tells what is said in the chat of a room; `None` when it is not there.
+    pub(crate) fn listen_to_chat(&self, room: &str) -> Option<mpsc::Receiver<Said>> {
+        let (sender, receiver) = mpsc::channel(MAX_SAID);
+        self.lock().rooms.get_mut(room)?.chat.push(sender);
+        Some(receiver)
+    }
+
     /// Something happened in a router.
     pub(crate) fn on_event(&self, worker: usize, event: &Event) {
         let mut state = self.lock();
@@ -451,6 +459,7 @@ impl Hub {
                 waiting: Vec::new(),
                 sessions: HashMap::new(),
                 clients: HashMap::new(),
+                chat: Vec::new(),
             };
             state.rooms.insert(room.to_owned(), entry);
         }

@@ -7,9 +7,10 @@ use std::time::Instant;
 use althing_media_core::config::EndpointId;
 use althing_media_core::{DataChannelId, DataKind, Router};
 use althing_media_net::Worker;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::egress::Egresses;
+use crate::insider::Said;
 use crate::media;
 use crate::protocol::{self, DataChannelReceiveState};
 use crate::room::{ConnectionId, Effect, Room, RoomEvent};
@@ -44,6 +45,8 @@ pub(crate) struct Entry {
     pub(super) waiting: Vec<Effect>,
     pub(super) sessions: HashMap<ConnectionId, SessionId>,
     pub(super) clients: Clients,
+    /// Parts of the server that keep what is said in the chat.
+    pub(super) chat: Vec<mpsc::Sender<Said>>,
 }
 
 /// The clients of the room protocol in one room.
@@ -102,17 +105,20 @@ impl State {
         if self.calls.answer(entry.room.name(), from, data) {
             return;
         }
-        let Some(delivery) = protocol::deliver(
+        let delivery = protocol::deliver(
             Instant::now(),
             &entry.room,
             &mut entry.clients,
             from,
             (endpoint, channel),
             data,
-        ) else {
-            return;
-        };
-        entry.send(delivery);
+        );
+        if let Some(text) = entry.clients.get_mut(&from).and_then(|one| one.channels.take_said()) {
+            entry.tell_chat(from, &text);
+        }
+        if let Some(delivery) = delivery {
+            entry.send(delivery);
+        }
     }
 
     /// Carries out what a change of the room has led to.
@@ -178,6 +184,19 @@ impl Entry {
     pub(super) fn replay(&self, connection: ConnectionId, states: &[DataChannelReceiveState]) {
         let missed = protocol::replay(Instant::now(), &self.room, &self.clients, connection, states);
         missed.into_iter().for_each(|delivery| self.send(delivery));
+    }
+
+    /// Somebody has said something to all in the chat. Who is far behind does not hear of it.
+    fn tell_chat(&mut self, from: ConnectionId, text: &str) {
+        let sender = self.room.participant_of(from).map(|sender| sender.sid.clone());
+        let Some(from) = sender else { return };
+        self.chat.retain(|listener| !listener.is_closed());
+        for listener in &self.chat {
+            let _ = listener.try_send(Said {
+                from: from.clone(),
+                text: text.to_owned(),
+            });
+        }
     }
 
     /// Has a data packet sent.

@@ -10,6 +10,7 @@ use althing_media_core::config::EndpointId;
 use althing_media_core::{DataChannelConfig, DataChannelId};
 use prost::Message as _;
 
+use super::chat::Texts;
 use super::data_tracks;
 use super::replay::Recent;
 use super::session::Handle;
@@ -27,6 +28,9 @@ pub(crate) struct Channels {
     /// The number of the last reliable packet.
     last: u32,
     recent: Recent,
+    texts: Texts,
+    /// The last message to all; it waits for one moment.
+    said: Option<String>,
 }
 
 /// What a channel is for.
@@ -71,9 +75,12 @@ pub(super) struct Meant {
 }
 
 impl Meant {
+    fn is_all(&self) -> bool {
+        self.sids.is_empty() && self.identities.is_empty()
+    }
+
     pub(super) fn includes(&self, handle: &Handle) -> bool {
-        let all = self.sids.is_empty() && self.identities.is_empty();
-        all || self.sids.contains(&handle.sid.0) || self.identities.contains(&handle.identity)
+        self.is_all() || self.sids.contains(&handle.sid.0) || self.identities.contains(&handle.identity)
     }
 }
 
@@ -95,6 +102,11 @@ impl Channels {
     /// The number of the last reliable packet that has come.
     pub(crate) fn last(&self) -> u32 {
         self.last
+    }
+
+    /// A message to all in the chat, when the last packet has made it whole.
+    pub(crate) fn take_said(&mut self) -> Option<String> {
+        self.said.take()
     }
 
     /// The last reliable packets.
@@ -192,6 +204,9 @@ pub(crate) fn deliver(
         // Figures are for the server, and only the server says who speaks.
         Some(Value::Metrics(_) | Value::Speaker(_)) | None => return None,
         Some(_) => {}
+    }
+    if let Some(value) = packet.value.as_ref().filter(|_| meant.is_all() && !hidden) {
+        channels.said = channels.texts.take(value);
     }
     let frame = packet.encode_to_vec();
     if reliable {

@@ -26,12 +26,14 @@
 //! | `priority` | what is served first on a line without room for all |
 //! | `data`, `replay` | data packets, and those of the last moments |
 //! | `data_tracks` | data tracks |
+//! | `chat` | what people write to all, for parts of the server |
 //! | `rpc` | remote calls of the application's server |
 //! | `service`, `twirp` | the server API: what is done, and how it is asked for |
 //! | `egress`, `outputs` | its calls about recordings, and what they may ask for |
 //! | `describe` | the room in the words of the protocol |
 //! | `wire` | the messages |
 
+mod chat;
 mod client;
 mod data;
 mod data_tracks;
