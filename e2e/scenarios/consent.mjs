@@ -21,6 +21,21 @@ async function judge(path) {
   return { codecs: streams.map((one) => one.codec_name), seconds: Number(format.duration), complaints: stderr.trim() };
 }
 
+/** How strong tones are in the sound of a file, from 0 to 1, in the given seconds of it. */
+async function tones(path, frequencies, from, seconds) {
+  const args = ['-v', 'error', '-ss', String(from), '-t', String(seconds), '-i', path, '-f', 'f32le', '-ar', '48000', '-ac', '1', '-'];
+  const { stdout } = await run('ffmpeg', args, { encoding: 'buffer', maxBuffer: 1 << 26 });
+  const pcm = new Float32Array(stdout.buffer, stdout.byteOffset, stdout.length >> 2);
+  return frequencies.map((hertz) => {
+    let [re, im] = [0, 0];
+    pcm.forEach((sample, n) => {
+      re += sample * Math.cos((2 * Math.PI * hertz * n) / 48000);
+      im += sample * Math.sin((2 * Math.PI * hertz * n) / 48000);
+    });
+    return (2 * Math.hypot(re, im)) / pcm.length;
+  });
+}
+
 scenario('recording: two meet, one declines, and one comes later', { seconds: 120, beside: true }, async (t) => {
   const data = await mkdtemp(join(tmpdir(), 'althing-data-'));
   t.defer(() => rm(data, { recursive: true, force: true }));
@@ -41,6 +56,11 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
     pages[name] = await member(t, browser, server, 'hall', name);
     await pages[name].run(() => me.publish());
   }
+  // Who declines makes a sound all the time.
+  await pages.ben.run(async () => {
+    await me.unpublish({ source: 'microphone' });
+    await me.sound({ tone: 700 });
+  });
   await pages.ada.sees('ben');
   check((await ben('', 'POST')).status === 403, 'somebody without the right begins a recording');
   check((await ada('', 'POST')).status === 201, 'it cannot begin');
@@ -67,6 +87,10 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   const { people } = await (await ben('', 'GET')).json();
   check(people.ada && !people.ben && people.cleo === false, `recorded are ${JSON.stringify(people)}`);
   await cleo('/answer', 'POST', { agrees: true });
+  for (const name of ['ben', 'cleo']) await pages[name].run((name) => me.room.localParticipant.sendText(`${name} writes`, { topic: 'lk.chat' }), name);
+  await pages.cleo.run(() => me.room.localParticipant.sendText('to ada alone', { topic: 'lk.chat', destinationIdentities: ['ada'] }));
+  check((await ben('/chapters', 'POST', { title: 'mine' })).status === 403, 'somebody without the right marks a place');
+  check((await ada('/chapters', 'POST', { title: 'The budget' })).status === 202, 'a place cannot be marked');
   await sleep(3500);
   check((await ada('', 'DELETE')).status === 202, 'it cannot be ended');
   await until('it is over', async () => (await ada('', 'GET')).status === 404);
@@ -83,7 +107,17 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   for (const who of ['ada', 'cleo']) check(files.some((file) => file.who === who), `nothing of ${who}`);
   check(files.filter((file) => file.who === 'ada').length >= 2, `of ada there is ${JSON.stringify(manifest.tracks)}`);
   check(files.length === row.files, `${row.files} files are listed`);
+  check(manifest.mix.length === 1, `of the mix there is ${JSON.stringify(manifest.mix)}`);
+  files.push({ ...manifest.mix[0], who: 'all' });
   check(files.length === (await media()).length, `on the disk are ${await media()}`);
+  const of = (name) => files.find((file) => file.who === name);
+  const sound = manifest.tracks.find((track) => name.get(track.person) === 'cleo').files[0];
+  // Two seconds of Cleo, and none of Ben.
+  const [declined, agreed] = await tones(join(data, 'recordings', folder, 'mix.ogg'), [700, 1000], (sound.from - of('all').from) / 1e9 + 0.5, 2);
+  check(agreed > 0.02 && declined < agreed / 100, `in the mix are ${agreed} of who agreed and ${declined} of who did not`);
+  t.measured('decliner in the mix, dB', 20 * Math.log10(declined / agreed));
+  check(manifest.chat.map((one) => `${name.get(one.person)}: ${one.text}`).join() === 'cleo: cleo writes', `the chat is ${JSON.stringify(manifest.chat)}`);
+  check(manifest.chapters.map((one) => one.value).join() === 'The budget', `the chapters are ${JSON.stringify(manifest.chapters)}`);
   for (const file of files) {
     const { codecs, seconds, complaints } = await judge(join(data, 'recordings', folder, file.file ?? file.name));
     check(complaints === '', `${file.file ?? file.name}: ${complaints}`);
@@ -110,6 +144,9 @@ scenario('recording: asked for and answered on the page', { seconds: 120, beside
   await björn.press('#recording');
   await björn.press('#consent [value=agree]');
   await björn.told('#recording', /^Recording$/);
+  await anna.press('#mark');
+  await anna.write('chapter-name', 'Any other business');
+  await anna.press('#chapter [value=mark]');
   await sleep(3000);
   await anna.press('#record');
   await until('it is over', async () => !(await björn.there('#recording')));
@@ -117,4 +154,5 @@ scenario('recording: asked for and answered on the page', { seconds: 120, beside
   const manifest = JSON.parse(await readFile(join(data, 'recordings', folder, 'manifest.json'), 'utf8'));
   const people = new Set(manifest.tracks.filter((track) => track.files.length > 0).map((track) => track.person));
   check(manifest.complete && people.size === 2, `recorded are ${people.size} people`);
+  check(manifest.chapters[0]?.value === 'Any other business', `the chapters are ${JSON.stringify(manifest.chapters)}`);
 });

@@ -90,8 +90,9 @@ pub enum Entry {
     FileBegun {
         /// Its name, in the recording's folder.
         file: String,
-        /// What is in it.
-        track: TrackNumber,
+        /// What is in it; `None`: all sound, mixed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        track: Option<TrackNumber>,
         /// Its time zero, where its first frame is, in nanoseconds since that of the recording.
         from: u64,
     },

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use althing_media_core::Codec;
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 
@@ -28,7 +29,7 @@ use super::entry::{DeleteReason, DeletedFile, Entry, Erased};
 use super::{Manifest, Output, Recording};
 use crate::container::Container;
 use crate::file::{Disk, Taken, Writer, WriterConfig};
-use crate::frame::MediaTime;
+use crate::frame::{Frame, MediaTime, TrackFormat};
 use crate::recover;
 use crate::upload::{JOURNAL, Journal, Stored};
 
@@ -51,6 +52,8 @@ pub struct Folder {
     log: File,
     recording: Recording,
     writers: HashMap<String, Writer>,
+    /// Files of sound that is heard: their codec.
+    sounds: HashMap<String, Codec>,
     flushed: Option<Instant>,
 }
 
@@ -62,6 +65,20 @@ pub struct Drained {
     pub feedback: Vec<Bytes>,
     /// Call [`Folder::handle_timeout`] then.
     pub timeout: Option<Instant>,
+    /// The sound that was recorded, for who mixes it ([`Recording::handle_mix`]).
+    pub sound: Vec<Heard>,
+}
+
+/// A packet of sound that was recorded.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Heard {
+    /// The file that it went into, without extension: one voice.
+    pub file: String,
+    /// In which it is coded.
+    pub codec: Codec,
+    /// The packet.
+    pub frame: Frame,
 }
 
 impl Folder {
@@ -81,6 +98,7 @@ impl Folder {
             log,
             recording,
             writers: HashMap::new(),
+            sounds: HashMap::new(),
             flushed: None,
         };
         folder.drain()?;
@@ -114,6 +132,11 @@ impl Folder {
                     format,
                     origin,
                 } => {
+                    if let TrackFormat::Audio(audio) = &format
+                        && container != Container::Ogg
+                    {
+                        self.sounds.insert(file.clone(), audio.codec);
+                    }
                     let mut config = WriterConfig::new(container);
                     config.muxer.origin = origin;
                     let path = self.path.join(&file);
@@ -123,12 +146,20 @@ impl Folder {
                     }
                 }
                 Output::Frame { file, frame } => {
+                    if let Some(codec) = self.sounds.get(&file) {
+                        drained.sound.push(Heard {
+                            file: file.clone(),
+                            codec: *codec,
+                            frame: frame.clone(),
+                        });
+                    }
                     let taken = self.writers.get_mut(&file).map(|writer| writer.handle_frame(0, frame));
                     if matches!(taken, Some(Ok(Taken::Failed))) {
                         self.fail(&file, "the disk");
                     }
                 }
                 Output::Finish { file } => {
+                    self.sounds.remove(&file);
                     if let Some(writer) = self.writers.remove(&file) {
                         writer.finish();
                     }
@@ -180,6 +211,7 @@ impl Folder {
 
     fn fail(&mut self, file: &str, problem: &str) {
         self.writers.remove(file);
+        self.sounds.remove(file);
         self.recording.handle_file_failed(file, problem);
     }
 }

@@ -32,6 +32,9 @@ pub struct Manifest {
     pub people: Vec<PersonOf>,
     /// All tracks, those that were not recorded too.
     pub tracks: Vec<TrackOf>,
+    /// All sound of those who agreed, mixed: its files, one after another.
+    #[serde(default)]
+    pub mix: Vec<FileOf>,
     /// Who spoke, from when on; the loudest first.
     pub speakers: Vec<At<Vec<PersonId>>>,
     /// What was written to all.
@@ -178,13 +181,15 @@ impl Manifest {
             manifest.log.hash.clone_from(&line.hash);
         }
         manifest.log.lines = log.lines.len() as u64;
-        for (track, file) in draft.open {
+        for file in std::mem::take(&mut draft.open) {
             // Without length it is not there: nothing of it reached the disk.
-            if let (Some(track), Some(length)) = (draft.tracks.get_mut(&track), length_of(&file)) {
-                let files = track.files.iter_mut().filter(|of| of.file == file);
+            if let Some(length) = length_of(&file) {
+                let files = draft.files().filter(|of| of.file == file);
                 files.for_each(|of| of.until = of.from.saturating_add(length.0));
             }
         }
+        manifest.mix = draft.mix;
+        manifest.mix.retain(|file| file.until > file.from);
         manifest.tracks = draft.tracks.into_values().collect();
         for track in &mut manifest.tracks {
             track.files.retain(|file| file.until > file.from);
@@ -233,11 +238,18 @@ impl Manifest {
 #[derive(Debug, Default)]
 struct Draft {
     tracks: BTreeMap<TrackNumber, TrackOf>,
+    mix: Vec<FileOf>,
     /// Files that have begun and not ended.
-    open: Vec<(TrackNumber, String)>,
+    open: Vec<String>,
 }
 
 impl Draft {
+    /// All files.
+    fn files(&mut self) -> impl Iterator<Item = &mut FileOf> {
+        let tracks = self.tracks.values_mut().flat_map(|track| &mut track.files);
+        tracks.chain(&mut self.mix)
+    }
+
     fn take(&mut self, at: u64, entry: Entry) {
         match entry {
             Entry::TrackAdded {
@@ -263,9 +275,13 @@ impl Draft {
             Entry::FileEnded { file, until } => self.end_file(&file, Some(until), None),
             Entry::FileFailed { file, problem } => self.end_file(&file, None, Some(problem)),
             Entry::FileBegun { file, track, from } => {
-                self.open.push((track, file.clone()));
-                if let Some(track) = self.tracks.get_mut(&track) {
-                    track.files.push(FileOf {
+                self.open.push(file.clone());
+                let files = match track {
+                    Some(track) => self.tracks.get_mut(&track).map(|track| &mut track.files),
+                    None => Some(&mut self.mix),
+                };
+                if let Some(files) = files {
+                    files.push(FileOf {
                         file,
                         from,
                         until: from,
@@ -312,13 +328,12 @@ impl Draft {
 
     /// A file that failed is as long as what is left of it.
     fn end_file(&mut self, name: &str, until: Option<u64>, problem: Option<String>) {
-        let files = self.tracks.values_mut().flat_map(|track| &mut track.files);
-        for file in files.filter(|file| file.file == name) {
+        for file in self.files().filter(|file| file.file == name) {
             file.problem.clone_from(&problem);
             file.until = until.unwrap_or(file.until);
         }
         if until.is_some() {
-            self.open.retain(|(_, open)| open != name);
+            self.open.retain(|open| open != name);
         }
     }
 }

@@ -15,6 +15,8 @@
 //! | this | the machine |
 //! | `config`, `output` | what it is told, what it wants done |
 //! | `track` | one track and its files |
+//! | `mixed` | the file of all sound together |
+//! | `shares` | how much one person takes of what there is for all |
 //! | [`entry`] | what the log can say |
 //! | [`chain`] | how it says it so that nobody can change it |
 //! | [`manifest`] | what a player wants to know, made of the log |
@@ -26,7 +28,9 @@ pub mod entry;
 #[cfg(feature = "file")]
 pub mod folder;
 pub mod manifest;
+mod mixed;
 mod output;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -44,9 +48,11 @@ pub use self::chain::{Chain, Log, Signer};
 pub use self::config::{Person, RecordingConfig, TrackInfo};
 pub use self::entry::{Entry, PersonId, TrackNumber};
 pub use self::manifest::Manifest;
+use self::mixed::Mixed;
 pub use self::output::Output;
+use self::shares::Shares;
 pub use self::track::MAX_FILES;
-use self::track::{Track, codec_name};
+use self::track::{File, Track, codec_name};
 use crate::consent::{self, Consent, State};
 use crate::frame::{Frame, MediaTime, TrackFormat};
 use crate::input::{self, Break, BreakCause, Input};
@@ -54,6 +60,10 @@ use crate::timeline::SenderWall;
 
 /// Tracks of one recording, over its whole time.
 pub const MAX_TRACKS: u32 = 10_000;
+/// Tracks of one person, known by the identity, over all stays; further ones are not recorded.
+pub const MAX_TRACKS_EACH: u32 = 500;
+/// Stays of one person; who comes more often is not asked any more, and not recorded.
+pub const MAX_STAYS: u32 = 200;
 /// Lines of the log about one track; what changes more often is not told any further.
 const MAX_TRACK_LINES: u32 = 5_000;
 /// Lines of the log in all. Consent, files and the end are told beyond it.
@@ -81,10 +91,12 @@ pub struct Recording {
     /// When they did so last.
     agreed: HashMap<PersonId, Instant>,
     people: u32,
+    shares: Shares,
     tracks: BTreeMap<TrackNumber, Track>,
     numbers: u32,
     by_ssrc: HashMap<Ssrc, TrackNumber>,
     speakers: Vec<PersonId>,
+    mixed: Mixed,
     outputs: VecDeque<Output>,
     lines: u64,
     closed: bool,
@@ -106,10 +118,12 @@ impl Recording {
             walls: BTreeMap::new(),
             agreed: HashMap::new(),
             people,
+            shares: Shares::default(),
             tracks: BTreeMap::new(),
             numbers: 0,
             by_ssrc: HashMap::new(),
             speakers: Vec::new(),
+            mixed: Mixed::default(),
             outputs: VecDeque::new(),
             lines: 0,
             closed: false,
@@ -125,6 +139,7 @@ impl Recording {
         recording.log(now, &opened);
         for (n, person) in (1..=people).zip(&config.people) {
             recording.log(now, &joined(PersonId(n), person));
+            recording.shares.enter(PersonId(n), &person.identity);
         }
         recording.settle(now);
         recording
@@ -142,13 +157,16 @@ impl Recording {
         self.consent.allows(person)
     }
 
-    /// Somebody comes and is asked; `None` after [`consent::MAX_PEOPLE`].
+    /// Somebody comes and is asked; `None` after [`consent::MAX_PEOPLE`], or [`MAX_STAYS`] of the same identity.
     pub fn handle_join(&mut self, now: Instant, person: &Person) -> Option<PersonId> {
         if self.people as usize >= consent::MAX_PEOPLE || self.closed {
             return None;
         }
+        let id = PersonId(self.people + 1);
+        if !self.shares.enter(id, &person.identity) {
+            return None;
+        }
         self.people += 1;
-        let id = PersonId(self.people);
         self.log(now, &joined(id, person));
         self.consent.join(now, id);
         self.settle(now);
@@ -164,6 +182,7 @@ impl Recording {
             .for_each(|track| self.handle_track_removed(now, track));
         self.log(now, &Entry::PersonLeft { person });
         self.consent.leave(person);
+        self.shares.leave(person);
         self.walls.remove(&person);
         self.agreed.remove(&person);
         self.settle(now);
@@ -175,9 +194,9 @@ impl Recording {
         self.settle(now);
     }
 
-    /// A track is there; `None` after [`MAX_TRACKS`].
+    /// A track is there; `None` after [`MAX_TRACKS`], or [`MAX_TRACKS_EACH`] of the same person.
     pub fn handle_track_added(&mut self, now: Instant, info: TrackInfo) -> Option<TrackNumber> {
-        if self.numbers >= MAX_TRACKS || self.closed {
+        if self.numbers >= MAX_TRACKS || self.closed || !self.shares.take_track(info.person) {
             return None;
         }
         self.numbers += 1;
@@ -262,16 +281,55 @@ impl Recording {
     /// A file that was begun cannot be written any more: after ten seconds the track goes on in another one.
     pub fn handle_file_failed(&mut self, file: &str, problem: &str) {
         let of = |track: &Track| track.file.as_ref().is_some_and(|open| open.name == file);
-        let found = self.tracks.iter_mut().find(|(_, track)| of(track));
-        let Some((_, track)) = found else { return };
-        let Some(open) = track.file.take() else { return };
-        track.input = None;
-        track.rests_until = Some(self.now + REST);
+        let found = self.tracks.values_mut().find(|track| of(track));
+        let open = match found {
+            Some(track) => {
+                track.input = None;
+                track.rests_until = Some(self.now + REST);
+                track.file.take()
+            }
+            None => self.mixed.fail(file, self.now + REST),
+        };
+        let Some(open) = open else { return };
         let failed = Entry::FileFailed {
             file: open.file_name(),
             problem: cut(problem, MAX_NAME),
         };
         self.log(self.now, &failed);
+    }
+
+    /// A packet of Opus with all the sound that was recorded, mixed: it goes into a file of its own. The caller mixes what
+    /// comes out as frames, so that nobody is in it who did not agree; times rise.
+    pub fn handle_mix(&mut self, now: Instant, frame: Frame) {
+        self.now = now;
+        if self.closed || self.started.is_none() {
+            return;
+        }
+        if let Some(file) = self.mixed.begin(now, &frame) {
+            let begun = Entry::FileBegun {
+                file: file.file_name(),
+                track: None,
+                from: frame.at.0,
+            };
+            let begin = Output::Begin {
+                file: file.name.clone(),
+                container: file.container,
+                format: file.format.clone(),
+                origin: frame.at,
+            };
+            self.log(now, &begun);
+            self.outputs.push_back(begin);
+        }
+        if let Some(file) = self.mixed.file_for(&frame) {
+            self.outputs.push_back(Output::Frame { file, frame });
+        }
+    }
+
+    /// The time of the recording; `None` before its beginning.
+    #[must_use]
+    pub fn time(&self, now: Instant) -> Option<MediaTime> {
+        let started = self.started?;
+        Some(MediaTime::new(now.saturating_duration_since(started)))
     }
 
     /// Does what is due.
@@ -299,6 +357,8 @@ impl Recording {
         numbers.into_iter().for_each(|number| self.finish_input(now, number));
         self.consent.stop();
         self.settle(now);
+        let mixed = self.mixed.finish();
+        self.end_file(now, mixed);
         self.closed = true;
         self.log(now, &Entry::Closed { missed });
     }
@@ -446,7 +506,7 @@ impl Recording {
         };
         let begun = Entry::FileBegun {
             file: file.file_name(),
-            track: number,
+            track: Some(number),
             from: frame.at.0,
         };
         self.log(now, &begun);
@@ -454,9 +514,12 @@ impl Recording {
     }
 
     fn finish_file(&mut self, now: Instant, number: TrackNumber) {
-        let Some(file) = self.tracks.get_mut(&number).and_then(|track| track.file.take()) else {
-            return;
-        };
+        let file = self.tracks.get_mut(&number).and_then(|track| track.file.take());
+        self.end_file(now, file);
+    }
+
+    fn end_file(&mut self, now: Instant, file: Option<File>) {
+        let Some(file) = file else { return };
         let ended = Entry::FileEnded {
             file: file.file_name(),
             until: file.until.0,
@@ -489,6 +552,9 @@ impl Recording {
                 (track.input, track.format) = (None, None);
             }
         }
+        // Nor is it said any further that they speak.
+        let people = self.speakers.clone();
+        self.handle_speakers(now, &people);
     }
 
     /// As [`Self::log`], within what may be said of one track.
@@ -503,9 +569,7 @@ impl Recording {
     }
 
     fn log(&mut self, now: Instant, entry: &Entry) {
-        let at = self.started.map_or(MediaTime::ZERO, |started| {
-            MediaTime::new(now.saturating_duration_since(started))
-        });
+        let at = self.time(now).unwrap_or_default();
         if let Some(line) = self.chain.line(at, entry) {
             self.lines += 1;
             let durable = entry.is_signed();

@@ -332,3 +332,68 @@ fn a_file_that_failed_is_told_and_the_track_goes_on_later() {
     assert!(files[0].from >= 11_000_000_000);
     assert!(room.log.contains("no space left"));
 }
+
+#[test]
+fn nobody_uses_up_what_there_is_for_all() {
+    let mut room = Room::new(&["ada", "eve"], Some(0));
+    let info = |person| TrackInfo {
+        person,
+        kind: MediaKind::Audio,
+        source: "microphone".to_owned(),
+        ssrc: Ssrc(person.0),
+        codecs: vec![OPUS],
+        extensions: ExtensionMap::new(),
+    };
+    let (mut eve, mut tracks, mut stays) = (Some(PersonId(2)), 0, 1);
+    while let Some(id) = eve {
+        tracks += (0..30)
+            .filter(|_| room.recording.handle_track_added(room.now, info(id)).is_some())
+            .count();
+        room.recording.handle_leave(room.now, id);
+        room.drain();
+        eve = room.recording.handle_join(room.now, &person("eve"));
+        stays += u32::from(eve.is_some());
+    }
+    assert_eq!((stays, tracks), (MAX_STAYS, MAX_TRACKS_EACH as usize));
+    assert!(room.recording.handle_track_added(room.now, info(PersonId(1))).is_some());
+    assert!(room.recording.handle_join(room.now, &person("bob")).is_some());
+}
+
+#[test]
+fn the_mix_is_a_file_of_its_own_that_a_crash_does_not_lose() {
+    let mut room = Room::new(&["ada"], None);
+    let packet = |milliseconds| Frame {
+        at: MediaTime::new(Duration::from_millis(milliseconds)),
+        keyframe: true,
+        duration: Some(Duration::from_millis(20)),
+        data: Bytes::from_static(&[0x78, 1, 2]),
+    };
+    room.recording.handle_mix(room.now, packet(0));
+    room.drain();
+    assert!(room.files.is_empty(), "before anybody agreed");
+    room.recording.handle_answer(room.now, PersonId(1), true);
+    for at in [40, 60] {
+        room.recording.handle_mix(room.now, packet(at));
+    }
+    room.recording.handle_file_failed("mix", "full");
+    room.recording.handle_mix(room.now, packet(80));
+    room.now += Duration::from_secs(11);
+    room.recording.handle_mix(room.now, packet(11_000));
+    room.drain();
+    assert_eq!(
+        room.files,
+        [("mix".to_owned(), Container::Ogg), ("mix-2".to_owned(), Container::Ogg)]
+    );
+    let log = Log::read(room.log.as_bytes(), None);
+    let crashed = Manifest::of(&log, &mut |_| Some(MediaTime::new(Duration::from_millis(500))));
+    let until = |file: &manifest::FileOf| (file.file.clone(), file.from / 1_000_000, file.until / 1_000_000);
+    assert_eq!(until(&crashed.mix[1]), ("mix-2.ogg".to_owned(), 11_000, 11_500));
+    let whole = room.end();
+    assert_eq!(
+        whole.mix.iter().map(until).collect::<Vec<_>>(),
+        [("mix-2.ogg".to_owned(), 11_000, 11_020)]
+    );
+    room.recording.handle_mix(room.now, packet(11_020));
+    room.drain();
+    assert_eq!(room.frames_of("mix-2"), 1, "after the end");
+}

@@ -73,7 +73,7 @@ impl Track {
 }
 
 /// The file that is being written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct File {
     pub(super) name: String,
     pub(super) container: Container,

@@ -25,8 +25,15 @@ export class Recording {
     at('record').addEventListener('click', () => this.#toggle(), { signal });
     at('consent').addEventListener('close', ({ target }) => this.#answer(target.returnValue === 'agree'), { signal });
     at('recording').addEventListener('click', () => this.#ask(), { signal });
+    at('mark').addEventListener('click', () => {
+      at('chapter-name').value = '';
+      at('chapter').returnValue = '';
+      at('chapter').showModal();
+    }, { signal });
+    at('chapter').addEventListener('close', ({ target }) => this.#mark(target.returnValue), { signal });
     signal.addEventListener('abort', () => {
       at('consent').close('left');
+      at('chapter').close('left');
       at('recording').hidden = true;
     });
     this.#show();
@@ -66,6 +73,7 @@ export class Recording {
     at('record').setAttribute('aria-pressed', Boolean(recorder));
     say(at('record').querySelector('span'), recorder ? 'Stop' : 'Record');
     at('recording').hidden = !recorder;
+    at('mark').hidden = !this.may || state !== 'running';
     if (recorder && this.#asked) {
       this.#answers.set(this.#stay(recorder), true);
       this.#asked = false;
@@ -93,6 +101,11 @@ export class Recording {
     // What the server has not heard was not said: then it is asked again.
     if (await this.#request('/answer', 'POST', { agrees })) this.#answers.set(this.#stay(recorder), agrees);
     this.#show();
+  }
+
+  async #mark(value) {
+    const title = at('chapter-name').value.trim();
+    if (value === 'mark' && title && (await this.#request('/chapters', 'POST', { title }))) notice(`“${title}” begins here.`);
   }
 
   /** Asks the server; whether it did what was asked. */

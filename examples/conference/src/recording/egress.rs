@@ -86,7 +86,8 @@ fn outcome(path: &Path) -> io::Result<Progress> {
     let name = |file: &str| format!("{}/{file}", manifest.recording);
     let zero = Duration::from_millis(manifest.unix_ms);
     let mut files = Vec::new();
-    for file in manifest.tracks.iter().flat_map(|track| &track.files) {
+    let tracks = manifest.tracks.iter().flat_map(|track| &track.files);
+    for file in manifest.mix.iter().chain(tracks) {
         files.push(FileResult {
             name: name(&file.file),
             from: zero + Duration::from_nanos(file.from),

@@ -44,6 +44,7 @@ pub(crate) fn routes(recorder: Recorder) -> Router {
         .route("/recordings", get(list))
         .route("/recordings/{room}", get(show).post(begin).delete(end))
         .route("/recordings/{room}/answer", post(answer))
+        .route("/recordings/{room}/chapters", post(mark))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(recorder)
 }
@@ -122,6 +123,23 @@ async fn answer(
         return Err(other_room());
     };
     wish(&recorder, &room, Wish::Answer(identity.to_owned(), answer.agrees)).await
+}
+
+/// A place that somebody marks.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chapter {
+    title: String,
+}
+
+async fn mark(
+    State(recorder): State<Recorder>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    Json(chapter): Json<Chapter>,
+) -> Result<StatusCode, Refusal> {
+    recording_of(&recorder, &headers, &room)?;
+    wish(&recorder, &room, Wish::Chapter(chapter.title)).await
 }
 
 async fn end(

@@ -5,6 +5,7 @@
 //! | `POST /recordings/{room}` | a token with `roomRecord` or `roomAdmin` for the room | all who are there are asked |
 //! | `POST /recordings/{room}/answer` | each of them, with their own token | `{"agrees": true}` |
 //! | `GET /recordings/{room}` | who may be in the room | what is recorded now, of whom |
+//! | `POST /recordings/{room}/chapters` | as for the beginning | `{"title": "…"}`: marks the place |
 //! | `DELETE /recordings/{room}` | as for the beginning | the end |
 //! | `GET /recordings` | a token with `roomRecord`, and `roomList` or the room | which recordings there are |
 //!
@@ -22,12 +23,14 @@
 //! | `thread` | what is written |
 //! | `keep` | what becomes of recordings that are over |
 //! | `index` | all of them in a few lines, to be listed |
+//! | `mix` | all sound that is written, as one |
 //! | `store` | what of them goes into a bucket |
 
 mod egress;
 mod http;
 mod index;
 mod keep;
+mod mix;
 mod room;
 mod store;
 mod thread;
@@ -74,6 +77,8 @@ pub(crate) struct RecordingSettings {
     pub(crate) keep_days: Option<u32>,
     /// Where they are stored beside the folder.
     pub(crate) store: Option<StoreSettings>,
+    /// All sound is also written as one file.
+    pub(crate) mix: bool,
 }
 
 impl Default for RecordingSettings {
@@ -82,6 +87,7 @@ impl Default for RecordingSettings {
             identity: "recorder".to_owned(),
             keep_days: None,
             store: None,
+            mix: true,
         }
     }
 }
@@ -112,6 +118,7 @@ struct Running {
 /// What somebody wants of a recording that is there.
 enum Wish {
     Answer(String, bool),
+    Chapter(String),
     Stop,
 }
 

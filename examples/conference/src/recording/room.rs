@@ -6,24 +6,27 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use althing_media_core::LayerTarget;
 use althing_media_core::payload::MediaKind;
 use althing_recorder::recording::{Person, Recording, RecordingConfig, folder::Folder};
-use althing_signalling::Insider;
 use althing_signalling::egress::Wanted;
 use althing_signalling::room::{Encryption, Participant, ParticipantSid, Permissions, Profile, Room, TrackSid};
+use althing_signalling::{Insider, Said};
 use axum::http::StatusCode;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::index::State;
 use super::keep::Kept;
-use super::thread::{self, Ended, Order, Status};
+use super::mix::Mixing;
+use super::thread::{self, Ended, Order, Status, Tape};
 use super::{ATTRIBUTE, OF, Recorder, Running, SECRET, Wish, unix_ms};
 
 /// Packets that may wait for the recorder's thread: a second of a hundred pictures.
 const CAPACITY: usize = 30_000;
+/// After so long it is tried again to follow a track that could not be.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Wishes that may wait; who sends one waits as well.
 const MAX_WISHES: usize = 64;
 
@@ -155,6 +158,7 @@ struct Task {
     wanted: Wanted,
     kept: Kept,
     orders: std::sync::mpsc::Sender<Order>,
+    chat: mpsc::Receiver<Said>,
     people: BTreeSet<ParticipantSid>,
     tracks: BTreeMap<TrackSid, bool>,
     speakers: Vec<ParticipantSid>,
@@ -213,13 +217,15 @@ impl Task {
         let path = shared.folder.join(&name);
         let folder = Folder::create(&path, &recorder.disk()?, recording)?;
         let (ended, end) = oneshot::channel();
+        let mix = (all && shared.settings.mix).then(Mixing::start).transpose()?;
         let task = Self {
             kept: Kept::begin(recorder, &path, room, began).await,
+            chat: insider.chat(),
             insider,
             wanted,
             // They are known to the machine: who has gone meanwhile has to be told to it.
             people: people.iter().map(|(sid, _)| sid.clone()).collect(),
-            orders: thread::start(folder, peer, people, tell, ended)?,
+            orders: thread::start(Tape::new(folder, people, mix, tell), peer, ended)?,
             tracks: BTreeMap::new(),
             speakers: Vec::new(),
         };
@@ -229,7 +235,7 @@ impl Task {
     async fn run(mut self, mut wishes: mpsc::Receiver<Wish>, mut status: watch::Receiver<Status>) {
         let mut told = String::new();
         while let Some(seen) = self.insider.look(|room| Seen::of(room, &self.wanted)) {
-            self.follow(seen).await;
+            let all = self.follow(seen).await;
             let state = status.borrow_and_update().state.clone();
             if state == "over" {
                 break;
@@ -246,8 +252,11 @@ impl Task {
                 changed = status.changed() => if changed.is_err() { break },
                 wish = wishes.recv() => match wish {
                     Some(Wish::Answer(identity, agrees)) => self.answer(&identity, agrees),
+                    Some(Wish::Chapter(title)) => self.order(Order::Chapter(title)),
                     Some(Wish::Stop) | None => break,
                 },
+                Some(said) = self.chat.recv() => self.order(Order::Said(said.from, said.text)),
+                () = tokio::time::sleep(TRY_AGAIN), if !all => {}
             }
         }
         self.order(Order::Stop);
@@ -257,8 +266,9 @@ impl Task {
         self.kept.end().await;
     }
 
-    /// Tells the recorder what has changed.
-    async fn follow(&mut self, seen: Seen) {
+    /// Tells the recorder what has changed; false when something has to be tried again.
+    async fn follow(&mut self, seen: Seen) -> bool {
+        let mut all = true;
         let gone: Vec<TrackSid> = self
             .tracks
             .keys()
@@ -282,8 +292,10 @@ impl Task {
         self.people = here;
         for (sid, (owner, kind, source, muted)) in seen.tracks {
             if !self.tracks.contains_key(&sid) {
-                // One that is gone already is not there at the next look.
+                // One that is gone already is not there at the next look; of one that is there, a worker that is too busy now
+                // must not be the reason that it is never recorded.
                 let Ok(Some(followed)) = self.insider.follow(&sid, LayerTarget::BEST).await else {
+                    all = false;
                     continue;
                 };
                 self.order(Order::Track {
@@ -302,6 +314,7 @@ impl Task {
             self.speakers.clone_from(&seen.speakers);
             self.order(Order::Speakers(seen.speakers));
         }
+        all
     }
 
     /// Whoever has this identity now says something.

@@ -16,6 +16,8 @@ use althing_signalling::room::{ParticipantSid, TrackSid};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
+use super::mix::Mixing;
+
 /// How long an order may wait for the next packet.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -34,6 +36,9 @@ pub(super) enum Order {
     TrackGone(TrackSid),
     Muted(TrackSid, bool),
     Speakers(Vec<ParticipantSid>),
+    /// Somebody has written something to all.
+    Said(ParticipantSid, String),
+    Chapter(String),
     Stop,
 }
 
@@ -55,24 +60,8 @@ pub(super) struct Ended {
 }
 
 /// Starts the thread. In the end it gives `tell` away with [`Ended`].
-pub(super) fn start(
-    folder: Folder,
-    peer: LocalPeer,
-    people: Vec<(ParticipantSid, Person)>,
-    tell: watch::Sender<Status>,
-    ended: oneshot::Sender<Ended>,
-) -> io::Result<Sender<Order>> {
+pub(super) fn start(mut tape: Tape, peer: LocalPeer, ended: oneshot::Sender<Ended>) -> io::Result<Sender<Order>> {
     let (sender, orders) = mpsc::channel();
-    let numbered = (1..).map(PersonId).zip(people);
-    let people = numbered
-        .map(|(id, (sid, person))| (sid, (id, person.identity)))
-        .collect();
-    let mut tape = Tape {
-        folder,
-        people,
-        tracks: BTreeMap::new(),
-        tell,
-    };
     tape.report();
     thread::Builder::new().name("recorder".to_owned()).spawn(move || {
         let (result, tell) = tape.run(&peer, &orders);
@@ -88,8 +77,10 @@ pub(super) fn start(
     Ok(sender)
 }
 
-struct Tape {
+/// The recording, in the hands of the thread.
+pub(super) struct Tape {
     folder: Folder,
+    mix: Option<Mixing>,
     /// Each for one stay: who comes back is asked again.
     people: BTreeMap<ParticipantSid, (PersonId, String)>,
     tracks: BTreeMap<TrackSid, TrackNumber>,
@@ -97,10 +88,32 @@ struct Tape {
 }
 
 impl Tape {
+    /// Of these people.
+    pub(super) fn new(
+        folder: Folder,
+        people: Vec<(ParticipantSid, Person)>,
+        mix: Option<Mixing>,
+        tell: watch::Sender<Status>,
+    ) -> Self {
+        let numbered = (1..).map(PersonId).zip(people);
+        let people = numbered.map(|(id, (sid, person))| (sid, (id, person.identity)));
+        Self {
+            folder,
+            mix,
+            people: people.collect(),
+            tracks: BTreeMap::new(),
+            tell,
+        }
+    }
+
     /// Gives back whom it tells: that is not over yet.
     fn run(mut self, peer: &LocalPeer, orders: &Receiver<Order>) -> (io::Result<()>, watch::Sender<Status>) {
         let result = self.record(peer, orders);
-        let result = result.and_then(|()| self.folder.finish(Instant::now(), peer.lost()));
+        let now = Instant::now();
+        for frame in self.mix.take().into_iter().flat_map(Mixing::finish) {
+            self.folder.recording().handle_mix(now, frame);
+        }
+        let result = result.and_then(|()| self.folder.finish(now, peer.lost()));
         (result, self.tell)
     }
 
@@ -113,7 +126,7 @@ impl Tape {
                 Ok(order) => {
                     self.take(now, order);
                     let drained = self.folder.drain()?;
-                    due = self.after(peer, drained);
+                    due = self.after(now, peer, drained)?;
                     self.report();
                     continue;
                 }
@@ -124,7 +137,7 @@ impl Tape {
                 Ok(Some(packet)) => {
                     self.folder.recording().handle_packet(packet.at, &packet.bytes);
                     let drained = self.folder.drain()?;
-                    due = self.after(peer, drained);
+                    due = self.after(now, peer, drained)?;
                 }
                 Ok(None) => {}
                 Err(_) => break,
@@ -132,20 +145,34 @@ impl Tape {
             let now = Instant::now();
             if due.is_none_or(|due| due <= now) {
                 let drained = self.folder.handle_timeout(now)?;
-                due = self.after(peer, drained);
+                due = self.after(now, peer, drained)?;
                 self.report();
             }
         }
         Ok(())
     }
 
-    /// Wishes for keyframes go to the router; gives when something is due.
-    fn after(&self, peer: &LocalPeer, drained: Drained) -> Option<Instant> {
+    /// Wishes for keyframes go to the router, sound into the mix; gives when something is due.
+    fn after(&mut self, now: Instant, peer: &LocalPeer, drained: Drained) -> io::Result<Option<Instant>> {
         if !drained.feedback.is_empty() {
             // A worker that is too busy for it is asked again.
             let _ = peer.send(drained.feedback.iter().map(|packet| packet.to_vec()).collect());
         }
-        drained.timeout
+        let (recording, mix) = (self.folder.recording(), &mut self.mix);
+        let mixed = recording.time(now).zip(mix.as_mut());
+        let mixed = mixed.map(|(time, mix)| mix.handle(drained.sound, time));
+        let mut any = false;
+        for frame in mixed.into_iter().flatten() {
+            recording.handle_mix(now, frame);
+            any = true;
+        }
+        // The mix is no sound that is mixed once more.
+        let due = if any {
+            self.folder.drain()?.timeout
+        } else {
+            drained.timeout
+        };
+        Ok(due)
     }
 
     fn take(&mut self, now: Instant, order: Order) {
@@ -203,6 +230,12 @@ impl Tape {
                 let people: Vec<PersonId> = people.map(|(id, _)| *id).collect();
                 recording.handle_speakers(now, &people);
             }
+            Order::Said(sid, text) => {
+                if let Some((id, _)) = self.people.get(&sid) {
+                    recording.handle_chat(now, *id, &text);
+                }
+            }
+            Order::Chapter(title) => recording.handle_chapter(now, &title),
             Order::Stop => {}
         }
     }
