@@ -11,11 +11,14 @@ use althing_media_core::{Pt, RtpTime, Ssrc};
 use bytes::Bytes;
 
 use super::waiting::{Insert, Origin, Payload};
-use super::{Phase, Playout, Received};
+use super::{MAX_DELAY, Phase, Playout, Received};
 use crate::codec::RATE;
 
 /// A packet this far from where the sender's clock should be is from another clock: 3 s, in samples.
 const FAR_OFF: i64 = 3 * RATE as i64;
+/// When packets have come too late to be played for so long, the sender's clock has stood still: 100 ms, in samples. What an
+/// outage held back comes at once.
+const STOOD_STILL: i64 = 4_800;
 /// The packet that confirms a leap follows within one second.
 const CONFIRM_WITHIN: i64 = RATE as i64;
 /// Sequence numbers back to which packets are known; what is older is late in any case.
@@ -38,6 +41,8 @@ pub(super) struct Arrivals {
     covered: u64,
     /// A packet from another clock, that the next one may confirm.
     suspect: Option<(u16, RtpTime)>,
+    /// Since when packets have come too late to be played, one and all.
+    late_since: Option<i64>,
 }
 
 impl Arrivals {
@@ -50,6 +55,7 @@ impl Arrivals {
             came: 0,
             covered: 0,
             suspect: None,
+            late_since: None,
         }
     }
 
@@ -93,6 +99,16 @@ impl Arrivals {
     fn bit(&self, seq: u64) -> Option<u64> {
         let age = self.numbers.highest()?.0.checked_sub(seq)?;
         (age < KNOWN).then(|| 1 << age)
+    }
+
+    /// Whether the sender's clock must have stood still, by a packet that comes so `late`: with what is known of it, nothing
+    /// that it sends could be played before it is forgotten.
+    fn stood_still(&mut self, now: i64, late: i64) -> bool {
+        if late <= MAX_DELAY {
+            self.late_since = None;
+            return false;
+        }
+        now - *self.late_since.get_or_insert(now) >= STOOD_STILL
     }
 
     /// The sound of `seq` comes by another packet: whether that is news.
@@ -186,8 +202,12 @@ impl Playout {
             return true;
         };
         let time = self.arrivals.samples(self.arrivals.extend(packet.timestamp));
-        if (now - time - base).abs() < FAR_OFF {
+        let late = now - time - base;
+        if late.abs() < FAR_OFF {
             self.arrivals.suspect = None;
+            if self.arrivals.stood_still(now, late) {
+                self.begin_anew();
+            }
             return true;
         }
         let confirmed = self.arrivals.suspect.is_some_and(|(seq, time)| {
@@ -216,8 +236,9 @@ impl Playout {
             return;
         };
         payload.duration = duration;
-        if is_new {
-            let transit = now - payload.time;
+        let transit = now - payload.time;
+        // What is too late to be played at all says nothing of how long it is worth to wait.
+        if is_new && self.delay.base().is_none_or(|base| transit - base <= MAX_DELAY) {
             match payload.origin {
                 Origin::Primary => self.delay.on_arrival(transit),
                 Origin::Copy => self.delay.note(transit),

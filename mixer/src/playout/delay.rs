@@ -19,6 +19,9 @@ const PRIOR_STEPS: usize = 3;
 const PART: u32 = 25;
 const PARTS: usize = 8;
 
+/// From so many steps on, a base that rises is no coincidence: 40 ms.
+const SLOWER: usize = 8;
+
 /// The distribution of delays of one source.
 #[derive(Debug)]
 pub(super) struct Delay {
@@ -52,6 +55,7 @@ impl Delay {
 
     /// Sound came for the first time: `transit` is arrival minus timestamp.
     pub(super) fn on_arrival(&mut self, transit: i64) {
+        let before = self.base();
         if self.count == PART {
             self.fastest.rotate_right(1);
             self.fastest[0] = i64::MAX;
@@ -59,7 +63,23 @@ impl Delay {
         }
         self.count += 1;
         self.fastest[0] = self.fastest[0].min(transit);
+        if let (Some(before), Some(base)) = (before, self.base()) {
+            self.follow((base - before) / STEP);
+        }
         self.note(transit);
+    }
+
+    /// Even the fastest are so many steps slower than before: when that is much, a clock has stood still, or there is another
+    /// route, and what was taken for jitter was none.
+    fn follow(&mut self, slower: i64) {
+        let by = usize::try_from(slower).unwrap_or(0).min(STEPS - 1);
+        if by < SLOWER {
+            return;
+        }
+        let early: f32 = self.shares[..by].iter().sum();
+        self.shares.copy_within(by.., 0);
+        self.shares[STEPS - by..].fill(0.0);
+        self.shares[0] += early;
     }
 
     /// Sound came that its own packet did not bring: it counts for the delay, not for who is fastest.
@@ -136,6 +156,20 @@ mod tests {
             assert!((4_960..=5_000).contains(&base), "{base}");
             assert_eq!(delay.quantile(), STEP);
         }
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_is_no_jitter() {
+        let mut delay = Delay::new();
+        for number in 0..1000 {
+            delay.on_arrival(if number < 500 { 0 } else { 50 * STEP });
+        }
+        assert_eq!(delay.quantile(), STEP);
+        // Nor is one that ran ahead.
+        delay.on_arrival(0);
+        assert_eq!(delay.quantile(), STEP);
+        let sum: f32 = delay.shares.iter().sum();
+        assert!((sum - 1.0).abs() < 1e-3, "{sum}");
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Playout {
 
     fn become_idle(&mut self) {
         self.phase = Phase::Idle;
-        self.end += self.bridged;
+        // What was bridged may still come, and is worth more than what stood for it.
         self.bridged = 0;
         self.made_up = 0;
         self.gain = 0.0;
