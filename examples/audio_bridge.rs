@@ -5,20 +5,17 @@
 #![expect(clippy::print_stdout, reason = "a program that talks on its standard output")]
 
 use std::error::Error;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, mpsc::Receiver, mpsc::Sender, mpsc::channel};
 use std::time::{Instant, SystemTime};
 
-use althing_media_core::config::EndpointId;
 use althing_media_core::transport::{Certificate, WebRtcConfig};
 use althing_media_core::{
     Codec, CodecParams, EndpointConfig, Event, Extension, ExtensionMap, Kind, LayerTarget, MediaKind, NtpTime, Packet,
-    Pt, Router, RouterConfig, Ssrc, StreamIds, SubscriptionConfig, TrackConfig, UsageError,
+    Pt, Router, RouterConfig, Ssrc, StreamIds, SubscriptionConfig, TrackConfig, UsageError, config::EndpointId,
 };
 use althing_media_net::{LocalPeer, Net, NetConfig, Worker};
-use althing_mixer::codec::Format;
-use althing_mixer::playout::PlayoutConfig;
 use althing_mixer::{Encoding, Input, ListenerConfig, ListenerId, Mixer, SourceConfig, SourceId};
+use althing_mixer::{codec::Format, playout::PlayoutConfig};
 use althing_signalling::sdp::{Agreement, Codecs, Description, Direction, Msid, Outgoing, Reception, Wish, answer};
 use axum::http::{StatusCode, header::CONTENT_TYPE, header::LOCATION};
 use axum::{extract::State, response::Html, response::IntoResponse, routing::get, routing::post};
@@ -30,9 +27,9 @@ const LEVEL: u8 = 1;
 const STREAM: StreamIds = StreamIds::new(Ssrc(1));
 
 /// A peer, and its other end here.
-struct Member(EndpointId, LocalPeer, SourceId, ListenerId);
-type Newcomer = (EndpointId, LocalPeer);
-type Door = (Worker<Router>, Sender<Newcomer>);
+type Ends = [EndpointId; 2];
+struct Member(Ends, LocalPeer, SourceId, ListenerId);
+type Door = (Worker<Router>, Sender<Ends>);
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main(flavor = "current_thread")]
@@ -59,33 +56,34 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// The mixer's thread: every 20 ms what has come goes in, and what each one hears goes out.
-fn mix(worker: &Worker<Router>, coming: &Receiver<Newcomer>, events: &Receiver<Event>) -> Result<(), Failure> {
+#[rustfmt::skip]
+fn mix(worker: &Worker<Router>, coming: &Receiver<Ends>, events: &Receiver<Event>) -> Result<(), Failure> {
     let (mut mixer, mut members, mut buf) = (Mixer::new(Instant::now(), <_>::default()), Vec::new(), [0; 1500]);
-    #[rustfmt::skip]
     let input = Input::Rtp { playout: PlayoutConfig { payload_type: CODEC.pt, red: None, comfort_noise: None }, format: OPUS, level_id: Some(LEVEL) };
+    // What a busy worker does not do now it does at a later tick.
+    let (mut come, mut gone) = (Vec::new(), Vec::new());
     loop {
         std::thread::sleep(mixer.next_tick().saturating_duration_since(Instant::now()));
-        for (remote, peer) in coming.try_iter() {
+        come.extend(coming.try_iter());
+        while let Some(ends) = come.last().copied() && let Ok(peer) = worker.attach(ends[1], 100) {
+            come.pop();
             let own = mixer.add_source(&SourceConfig::new(input))?;
-            let mut config = ListenerConfig::new(Encoding::of(OPUS), STREAM.ssrc, CODEC.pt);
-            config.own = Some(own);
-            members.push(Member(remote, peer, own, mixer.add_listener(config)?));
+            let listener = ListenerConfig { own: own.into(), ..ListenerConfig::new(Encoding::of(OPUS), STREAM.ssrc, CODEC.pt) };
+            members.push(Member(ends, peer, own, mixer.add_listener(listener)?));
         }
         for event in events.try_iter() {
-            let gone =
-                |member: &mut Member| matches!(event, Event::Disconnected { endpoint, .. } if endpoint == member.0);
-            for Member(remote, peer, own, ear) in members.extract_if(.., gone) {
+            let left = |member: &mut Member| matches!(event, Event::Disconnected { endpoint, .. } if endpoint == member.0[0]);
+            for Member(ends, _, own, ear) in members.extract_if(.., left) {
                 mixer.remove_source(own);
                 mixer.remove_listener(ear);
-                let ends = [remote, peer.endpoint()];
-                worker.run(move |router, now| ends.iter().for_each(|end| router.remove_endpoint(now, *end)))?;
+                gone.extend(ends);
             }
         }
+        let ends = gone.clone();
+        if !ends.is_empty() && worker.run(move |router, now| ends.iter().for_each(|end| router.remove_endpoint(now, *end))).is_ok() { gone.clear(); }
         for Member(_, peer, own, _) in &members {
             while let Some(packet) = peer.try_recv()? {
-                if let (Some(Kind::Rtp), Ok(rtp)) = (Kind::of(&packet.bytes), Packet::parse(packet.bytes)) {
-                    mixer.push(packet.at, *own, &rtp);
-                }
+                if let (Some(Kind::Rtp), Ok(rtp)) = (Kind::of(&packet.bytes), Packet::parse(packet.bytes)) { mixer.push(packet.at, *own, &rtp); }
             }
         }
         let start = Instant::now();
@@ -101,34 +99,36 @@ fn mix(worker: &Worker<Router>, coming: &Receiver<Newcomer>, events: &Receiver<E
 }
 
 /// WHIP, WHEP, and the page, which does both in one: an offer, answered.
+#[rustfmt::skip]
 async fn join(State(door): State<Door>, offer: String) -> Result<impl IntoResponse, (StatusCode, String)> {
-    let answer = agree(door, &offer).await;
-    let answer = answer.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
-    let headers = [(CONTENT_TYPE, "application/sdp"), (LOCATION, "/session")];
-    Ok((StatusCode::CREATED, headers, answer))
+    let answer = agree(door, &offer).await.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/sdp"), (LOCATION, "/session")], answer))
 }
 
+#[rustfmt::skip]
 async fn agree((worker, comes): Door, offer: &str) -> Result<String, Failure> {
-    #[rustfmt::skip]
+    let msid = Msid { stream: "mix".to_owned(), track: String::new() };
     let agreement = answer(&Description::parse(offer)?, &Codecs::default(), |section| match (section.kind.media(), section.direction) {
-        (Some(MediaKind::Audio), Direction::RecvOnly) => {
-            let msid = Msid { stream: "mix".to_owned(), track: String::new() };
-            Wish::Send(Outgoing { msid, stream: STREAM, cname: "mix".to_owned(), source: None })
-        }
+        (Some(MediaKind::Audio), Direction::RecvOnly) => Wish::Send(Outgoing { msid: msid.clone(), stream: STREAM, cname: "mix".to_owned(), source: None }),
         (Some(MediaKind::Audio), _) => Wish::Receive(Reception::default()),
         _ => Wish::Reject,
     })?;
-    let reply = worker.ask(move |router, now| let_in(router, now, &agreement))?;
-    let (remote, here, answer) = reply.await??;
-    comes.send((remote, worker.attach(here, 100)?))?;
+    Ok(worker.ask(move |router, now| let_in(router, now, &agreement, &comes))?.await??)
+}
+
+/// On the worker: a new peer, its other end in this process, and its answer. Nothing is left of who is refused.
+#[rustfmt::skip]
+fn let_in(router: &mut Router, now: Instant, offer: &Agreement, comes: &Sender<Ends>) -> Result<String, UsageError> {
+    let remote = router.add_endpoint(now, EndpointConfig::WebRtc(WebRtcConfig::SERVER))?;
+    let here = router.add_endpoint(now, EndpointConfig::Local).inspect_err(|_| router.remove_endpoint(now, remote))?;
+    let answer = connect(router, now, offer, [remote, here]);
+    let answer = answer.inspect_err(|_| [remote, here].iter().for_each(|end| router.remove_endpoint(now, *end)))?;
+    let _ = comes.send([remote, here]);
     Ok(answer)
 }
 
-/// On the worker: a new peer, its other end in this process, and its answer.
 #[rustfmt::skip]
-fn let_in(router: &mut Router, now: Instant, agreement: &Agreement) -> Result<(EndpointId, EndpointId, String), UsageError> {
-    let remote = router.add_endpoint(now, EndpointConfig::WebRtc(WebRtcConfig::SERVER))?;
-    let here = router.add_endpoint(now, EndpointConfig::Local)?;
+fn connect(router: &mut Router, now: Instant, agreement: &Agreement, [remote, here]: Ends) -> Result<String, UsageError> {
     router.set_remote(now, remote, &agreement.remote)?;
     let (kind, codecs, extensions) = (MediaKind::Audio, vec![CODEC], ExtensionMap::new().with(Extension::AudioLevel, LEVEL));
     let track = TrackConfig { mid: None, kind, codecs: codecs.clone(), extensions, rids: <_>::default(), streams: [STREAM].into_iter().collect(), nack: false, transport_cc: false, encrypted: false };
@@ -144,5 +144,5 @@ fn let_in(router: &mut Router, now: Instant, agreement: &Agreement) -> Result<(E
         router.set_source(now, subscription, Some(mix));
     }
     let local = router.local_description(remote).ok_or(UsageError::NoEndpoint)?;
-    Ok((remote, here, agreement.describe(&local, 1).to_string()))
+    Ok(agreement.describe(&local, 1).to_string())
 }

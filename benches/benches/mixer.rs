@@ -30,7 +30,7 @@ impl Room {
         let listener = ListenerConfig::new(Encoding::of(OPUS), Ssrc(1), Pt::new(111));
         let mut talker = || {
             let source = mixer.add_source(&SourceConfig::new(Input::Pcm(Layout::Mono))).unwrap();
-            let own = Some(source);
+            let own = source.into();
             mixer.add_listener(ListenerConfig { own, ..listener }).unwrap();
             source
         };

@@ -146,12 +146,12 @@ export class Member {
   }
 
   /** Publishes a tone. Firefox has no AudioContext without a device: its made-up microphone gives 1000 Hz. */
-  async sound({ tone }) {
+  async sound({ tone, source = 'microphone' }) {
     const silent = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     const track = navigator.userAgent.includes('Firefox')
       ? (await navigator.mediaDevices.getUserMedia({ audio: silent })).getAudioTracks()[0]
       : this.tone(tone);
-    await this.room.localParticipant.publishTrack(track, { source: 'microphone' });
+    await this.room.localParticipant.publishTrack(track, { source });
   }
 
   /** Publishes the screen; Firefox, which has none without a display, the page itself. */

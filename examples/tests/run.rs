@@ -419,6 +419,11 @@ fn audio_bridge() {
     assert_eq!(http::request("POST", &whip, &[], "not SDP").unwrap().status, 400);
 
     let certificate = Certificate::generate().unwrap();
+    // Offers that are refused leave nothing behind: there is room for a thousand endpoints.
+    for _ in 0..501 {
+        let two = vec![microphone(Some("0"), 1, "me"), microphone(Some("1"), 2, "me")];
+        assert!(Client::publish(&whip, "", &certificate, 1, two).is_err());
+    }
     let mut watcher = Client::watch(&whep, "", &certificate, 2, vec![watches().remove(0)]).unwrap();
     let packets =
         |more: u64| move |clients: &[&mut Client]| clients[0].peer.session.receivers()[0].stats().packets > more;

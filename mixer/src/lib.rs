@@ -11,6 +11,6 @@ pub mod playout;
 pub use althing_media_core::speakers::loudest as select;
 
 pub use mixer::{
-    Audience, ChannelConfig, ChannelId, Encoding, Input, ListenerConfig, ListenerId, MixedPacket, Mixer, MixerConfig,
-    SourceConfig, SourceId, UsageError,
+    Audience, ChannelConfig, ChannelId, Encoding, Input, ListenerConfig, ListenerId, MAX_OWN, MixedPacket, Mixer,
+    MixerConfig, Own, SourceConfig, SourceId, UsageError,
 };

@@ -10,6 +10,7 @@ use althing_media_core::packet::{Pool, RtpWriter};
 use althing_media_core::{Packet, Pt, Ssrc};
 use althing_mixer::codec::{Format, MAX_SAMPLES};
 use althing_mixer::mix::TICK;
+use althing_mixer::mix::denoise::Denoise;
 use althing_mixer::mix::place::Layout;
 use althing_mixer::playout::PlayoutConfig;
 use althing_mixer::{Encoding, Input, ListenerConfig, Mixer, MixerConfig, SourceConfig};
@@ -99,7 +100,7 @@ fn a_tick_allocates_nothing() {
         let config = ListenerConfig::new(Encoding::Pcm(layout), Ssrc(1), PT);
         mixer
             .add_listener(ListenerConfig {
-                own: Some(*source),
+                own: (*source).into(),
                 ..config
             })
             .unwrap();
@@ -185,4 +186,16 @@ fn encoding_allocates_what_the_codec_does() {
         }
     }
     assert!(ours <= codec, "{ours} allocations, of which the encoder needs {codec}");
+}
+
+/// The library of the noise suppression keeps its plans per thread, without a lock: after the first tick nothing is made.
+#[test]
+fn noise_suppression_allocates_nothing() {
+    let mut denoise = Denoise::new(1);
+    let mut pcm: Vec<f32> = (0_u16..960).map(|at| 0.1 * (f32::from(at) * 0.05).sin()).collect();
+    denoise.process(&mut pcm, true);
+    let counts = (0..50).map(|_| allocations_during(|| denoise.process(&mut pcm, true)).1.count);
+    let most = counts.max().unwrap();
+    println!("noise suppression allocates {most} times per tick and channel");
+    assert_eq!(most, 0, "after the first tick of a thread");
 }

@@ -48,8 +48,10 @@ enum Command {
         /// Parts of names of scenarios.
         words: Vec<String>,
     },
-    /// Run the benchmarks; what follows `--` goes to `cargo bench`.
+    /// Run the benchmarks; what follows `--` goes to `cargo bench`. `bench mixer` is another name of `mixer`.
     Bench {
+        /// What is no benchmark of criterion.
+        what: Option<Bench>,
         /// Arguments for `cargo bench`.
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -72,7 +74,7 @@ enum Command {
     /// Measure what mixing costs, in processor time, beside Janus' AudioBridge where that is installed.
     Mixer {
         /// Seconds of each measurement by sockets.
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = mixer::SECONDS)]
         seconds: u32,
     },
     /// Build all fuzz targets and run each for some seconds.
@@ -105,12 +107,23 @@ enum Command {
     },
 }
 
+/// Measurements by programs of their own.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Bench {
+    /// What mixing costs.
+    Mixer,
+}
+
 fn main() -> ExitCode {
     let good = match Arguments::parse().command {
         Command::Test { list: true, .. } => test::list(),
         Command::Test { only, .. } => test::run(&only),
         Command::E2e { words } => test::browsers(&words),
-        Command::Bench { arguments } => test::bench(&arguments),
+        Command::Bench {
+            what: Some(Bench::Mixer),
+            ..
+        } => succeeded(mixer::run(mixer::SECONDS)),
+        Command::Bench { arguments, .. } => test::bench(&arguments),
         Command::Cost {
             subscribers,
             rate,

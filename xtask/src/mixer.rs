@@ -4,54 +4,89 @@ use std::error::Error;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::workspace::{cargo, target};
 
+/// Seconds of each measurement by sockets, if nobody says otherwise.
+pub(crate) const SECONDS: u32 = 4;
+
 /// How long another server may take to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Builds with optimisation, measures, prints.
+/// Builds with optimisation, with both libraries for Opus, measures, prints.
 ///
 /// # Errors
 ///
 /// Something cannot be built or started.
 pub(crate) fn run(seconds: u32) -> Result<(), Box<dyn Error>> {
-    done(&mut cargo(&[
-        "build",
-        "--release",
-        "-p",
-        "althing-mixer",
-        "--example",
-        "cost",
-    ]))?;
-    let cost = target().join("release/examples/cost");
-    done(&mut Command::new(&cost))?;
+    let libopus = build(&["--features", "libopus"], "cost-libopus")?;
+    let cost = build(&[], "cost")?;
+    for program in [&cost, &libopus] {
+        done(&mut Command::new(program))?;
+        println!();
+    }
 
-    println!("\nBy sockets, plain RTP, all talk and listen: µs of processor time per participant and 20 ms\n");
-    println!("| server | participants | talkers | µs | of a core | packets received |\n|---|---|---|---|---|---|");
+    println!(
+        "By sockets, plain RTP, all talk and listen: µs of processor time per participant and 20 ms (of a core)\n"
+    );
     let seconds = seconds.to_string();
-    // As many are heard as talk: the other one mixes all.
-    let mut serve = Command::new(&cost);
-    let mut server = Server(serve.args(["serve", "50"]).stdout(Stdio::piped()).spawn()?);
+    // As users get it: the loudest six are heard. Then as the other one does it: all are.
+    let (six, all, all_by_libopus) = (serve(&cost, "6")?, serve(&cost, "50")?, serve(&libopus, "50")?);
+    let mut load = Command::new(&cost);
+    load.args(["load", &seconds]);
+    for (name, server) in [
+        ("6 heard (default)", &six),
+        ("all heard", &all),
+        ("all heard, libopus", &all_by_libopus),
+    ] {
+        load.args([name, &server.at, &server.child.id().to_string()]);
+    }
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let janus = janus(port)?;
+    match &janus {
+        Some(janus) => load.args(["Janus, AudioBridge", &janus.at, &janus.child.id().to_string()]),
+        None => {
+            println!("(no janus here to compare with: Debian has it)\n");
+            &mut load
+        }
+    };
+    done(&mut load)
+}
+
+/// The program that measures and is measured, kept under that name.
+fn build(features: &[&str], name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let mut build = cargo(&["build", "--release", "-p", "althing-mixer", "--example", "cost"]);
+    done(build.args(features))?;
+    let folder = target().join("xtask");
+    fs::create_dir_all(&folder)?;
+    let program = folder.join(name);
+    fs::copy(target().join("release/examples/cost"), &program)?;
+    Ok(program)
+}
+
+/// Starts a mixing server.
+fn serve(program: &Path, loudest: &str) -> Result<Server, Box<dyn Error>> {
+    let mut child = Command::new(program)
+        .args(["serve", loudest])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().ok_or("no output")?;
+    let mut server = Server {
+        child,
+        at: String::new(),
+    };
     let mut line = String::new();
-    BufReader::new(server.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    BufReader::new(output).read_line(&mut line)?;
     let address = line
         .trim()
         .strip_prefix("ready at ")
         .ok_or("the server did not start")?;
-    done(Command::new(&cost).args(["load", address, &server.0.id().to_string(), &seconds]))?;
-    drop(server);
-
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let Some(janus) = janus(port)? else {
-        println!("\n(no janus here to compare with: Debian has it)");
-        return Ok(());
-    };
-    done(Command::new(&cost).args(["janus", &port.to_string(), &janus.0.id().to_string(), &seconds]))
+    address.clone_into(&mut server.at);
+    Ok(server)
 }
 
 /// Starts a Janus that speaks HTTP on that port of the loopback, and nothing else; `None` when there is none.
@@ -77,7 +112,10 @@ fn janus(port: u16) -> Result<Option<Server>, Box<dyn Error>> {
     let Ok(child) = command.stdout(log).stderr(Stdio::null()).stdin(Stdio::null()).spawn() else {
         return Ok(None);
     };
-    let server = Server(child);
+    let server = Server {
+        child,
+        at: format!("janus:{port}"),
+    };
     let start = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if start.elapsed() > PATIENCE {
@@ -89,13 +127,17 @@ fn janus(port: u16) -> Result<Option<Server>, Box<dyn Error>> {
 }
 
 /// A running server, ended when it is dropped.
-struct Server(Child);
+struct Server {
+    child: Child,
+    /// Where `cost load` finds it.
+    at: String,
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
         // It holds nothing that has to be saved.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 
 use althing_media_core::packet::Pool;
 use althing_media_core::{Packet, Ssrc};
+use althing_mixer::codec::MAX_SAMPLES;
+use althing_mixer::mix::denoise::Denoise;
+use althing_mixer::mix::level::{self, Leveller};
+use althing_mixer::mix::limit::Limiter;
 use althing_mixer::playout::PlayoutConfig;
 use althing_mixer::{Encoding, Input, ListenerConfig, Mixer, MixerConfig, SourceConfig};
 
@@ -13,12 +17,19 @@ use crate::talk::{LEVEL, OPUS, PT, Talk};
 /// Ticks before it is measured, and measured: 3 and 10 s.
 const TICKS: (u32, u32) = (150, 500);
 
+/// What is said in the first column of a table.
+const OPUS_BY: &str = if cfg!(feature = "libopus") {
+    "libopus"
+} else {
+    "opus-pure"
+};
+
 /// All participants talk and listen by Opus.
-pub(crate) fn table() -> Result<(), Box<dyn Error>> {
+pub(crate) fn tables() -> Result<(), Box<dyn Error>> {
     let talk = Talk::new()?;
-    println!("The mixer alone, µs of processor time per participant and 20 ms (and % of a core in all)\n");
+    println!("The mixer alone, {OPUS_BY}: µs of processor time per participant and 20 ms (and % of a core in all)\n");
     println!(
-        "| participants | none talks | 1 talks | 3 talk | 10 talk | all talk, the loudest 6 heard | all talk, all heard |"
+        "| participants | none talks | 1 talks | 3 talk | 10 talk, 6 heard | all talk, 6 heard | all talk, all heard |"
     );
     println!("|---|---|---|---|---|---|---|");
     for participants in [10, 50, 100, 500, 1000] {
@@ -27,7 +38,7 @@ pub(crate) fn table() -> Result<(), Box<dyn Error>> {
             (0, 6),
             (1, 6),
             (3, 6),
-            (10, 10),
+            (10, 6),
             (participants, 6),
             (participants, participants),
         ];
@@ -44,7 +55,49 @@ pub(crate) fn table() -> Result<(), Box<dyn Error>> {
         }
         println!("{row}");
     }
+    println!("\nOne voice, {OPUS_BY}, µs of processor time per 20 ms\n\n| | |\n|---|---|");
+    voice(&talk)
+}
+
+/// One cell.
+pub(crate) fn one(participants: u32, talkers: u32, loudest: u32) -> Result<(), Box<dyn Error>> {
+    let cost = measure(&Talk::new()?, participants, talkers, loudest)?;
+    println!("{cost:.2} µs per participant and 20 ms");
     Ok(())
+}
+
+/// What each thing costs that is done to one voice.
+fn voice(talk: &Talk) -> Result<(), Box<dyn Error>> {
+    let (mut decoder, mut encoder) = (OPUS.decoder()?, OPUS.encoder()?);
+    let (mut sound, mut bytes) = (vec![0.0; MAX_SAMPLES], [0; 1500]);
+    let mut said = Vec::new();
+    let decode = timed(talk.payloads(), |payload| {
+        let samples = decoder.decode(payload, &mut sound).unwrap_or(0);
+        said.push(sound[..samples].to_vec());
+    })?;
+    let encode = timed(said.iter(), |pcm| _ = encoder.encode(pcm, &mut bytes))?;
+    let mut leveller = Leveller::new(level::TARGET);
+    let level = timed(said.iter(), |pcm| _ = leveller.tick(pcm, 1))?;
+    let (mut quiet, mut limiter) = (Denoise::new(1), Limiter::new(1));
+    let mut pieces = said.clone();
+    let limit = timed(pieces.iter_mut(), |pcm| limiter.process(pcm))?;
+    let denoise = timed(said.iter_mut(), |pcm| quiet.process(pcm, true))?;
+    let rows = [
+        ("decoding", decode),
+        ("encoding", encode),
+        ("levelling", level),
+        ("limiter", limit),
+        ("noise suppression", denoise),
+    ];
+    rows.iter().for_each(|(name, cost)| println!("| {name} | {cost:.1} |"));
+    Ok(())
+}
+
+/// Microseconds for each.
+fn timed<T>(all: impl ExactSizeIterator<Item = T>, each: impl FnMut(T)) -> Result<f64, Box<dyn Error>> {
+    let (count, before) = (all.len(), own_time()?);
+    all.for_each(each);
+    Ok((own_time()? - before) * 1e6 / count as f64)
 }
 
 /// Microseconds per participant and tick.
@@ -67,7 +120,7 @@ fn measure(talk: &Talk, participants: u32, talkers: u32, loudest: u32) -> Result
         let source = mixer.add_source(&SourceConfig::new(input))?;
         let listener = ListenerConfig::new(Encoding::of(OPUS), Ssrc(number), PT);
         mixer.add_listener(ListenerConfig {
-            own: Some(source),
+            own: source.into(),
             ..listener
         })?;
         sources.push(source);

@@ -6,40 +6,128 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::janus::Bridge;
 use crate::processor_time;
 use crate::talk::Talk;
 
 /// Ticks before it is measured: 2 s.
 const WARM_UP: u32 = 100;
+/// Participants, and how many of them talk (0: all), where there is another server to compare with, which decodes and encodes
+/// for each participant.
+const COMPARED: [(usize, usize); 10] = [
+    (10, 1),
+    (10, 3),
+    (10, 0),
+    (50, 1),
+    (50, 3),
+    (50, 10),
+    (50, 0),
+    (100, 1),
+    (100, 3),
+    (100, 10),
+];
+/// And where that would be more than a machine does.
+const MANY: [(usize, usize); 6] = [(500, 1), (500, 3), (500, 10), (1000, 1), (1000, 3), (1000, 10)];
+/// The least of the expected packets that a figure may rest on, in percent.
+const ENOUGH: f64 = 95.0;
 
-pub(crate) struct Load {
-    talk: Talk,
-    participants: Vec<(UdpSocket, SocketAddr)>,
+/// A server that is measured.
+pub(crate) struct Target {
+    name: String,
+    /// Where it takes plain RTP, or the port at which the AudioBridge takes requests.
+    at: At,
+    pid: u32,
 }
 
-impl Load {
-    /// Each participant, by its number and its port, sends to where `join` says.
-    pub(crate) fn new(
-        participants: usize,
-        mut join: impl FnMut(usize, u16) -> Result<SocketAddr, Box<dyn Error>>,
-    ) -> Result<Self, Box<dyn Error>> {
-        let mut open = |number| {
-            let socket = UdpSocket::bind("127.0.0.1:0")?;
-            socket.set_nonblocking(true)?;
-            let to = join(number, socket.local_addr()?.port())?;
-            Ok((socket, to))
-        };
+enum At {
+    Address(SocketAddr),
+    Janus(u16),
+}
+
+impl Target {
+    /// By its name, its address or `janus:PORT`, and its process.
+    pub(crate) fn parse([name, at, pid]: &[&str; 3]) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
-            talk: Talk::new()?,
-            participants: (0..participants)
-                .map(&mut open)
-                .collect::<Result<_, Box<dyn Error>>>()?,
+            name: (*name).to_owned(),
+            at: match at.strip_prefix("janus:") {
+                Some(port) => At::Janus(port.parse()?),
+                None => At::Address(at.parse()?),
+            },
+            pid: pid.parse()?,
         })
     }
+}
 
-    /// Prints what process `pid` needs while the first `talkers` talk (0: all).
-    pub(crate) fn measure(&self, name: &str, talkers: usize, pid: u32, seconds: u32) -> Result<(), Box<dyn Error>> {
-        let all = self.participants.len();
+/// Prints what each participant costs each server; the first one is what users get, and is alone where there are many.
+pub(crate) fn table(targets: &[Target], seconds: u32) -> Result<(), Box<dyn Error>> {
+    let talk = Talk::new()?;
+    print!("| participants | talk |");
+    targets.iter().for_each(|target| print!(" {} |", target.name));
+    println!("\n|---|---|{}", "---|".repeat(targets.len()));
+    let compared = COMPARED.iter().map(|case| (case, targets.len()));
+    for (room, ((participants, talkers), count)) in (1..).zip(compared.chain(MANY.iter().map(|case| (case, 1)))) {
+        let said = if *talkers == 0 {
+            "all".to_owned()
+        } else {
+            talkers.to_string()
+        };
+        print!("| {participants} | {said} |");
+        for (at, target) in targets.iter().enumerate() {
+            if at < count {
+                let cost = target.measure(&talk, room, (*participants, *talkers), seconds)?;
+                print!(" {cost} |");
+                io::Write::flush(&mut io::stdout())?;
+            } else {
+                print!(" – |");
+            }
+        }
+        println!();
+    }
+    Ok(())
+}
+
+impl Target {
+    fn measure(
+        &self,
+        talk: &Talk,
+        room: u32,
+        (participants, talkers): (usize, usize),
+        seconds: u32,
+    ) -> Result<String, Box<dyn Error>> {
+        match self.at {
+            At::Address(address) => Load::new(participants, |_| Ok(address))?.measure(talk, talkers, self.pid, seconds),
+            At::Janus(port) => {
+                let bridge = Bridge::open(port, room)?;
+                let load = Load::new(participants, |port| bridge.join(port))?;
+                let cost = load.measure(talk, talkers, self.pid, seconds)?;
+                bridge.close()?;
+                Ok(cost)
+            }
+        }
+    }
+}
+
+/// Participants of one server.
+struct Load(Vec<(UdpSocket, SocketAddr)>);
+
+impl Load {
+    /// Each participant, by its port, sends to where `join` says.
+    fn new(
+        participants: usize,
+        mut join: impl FnMut(u16) -> Result<SocketAddr, Box<dyn Error>>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut open = |_| {
+            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            socket.set_nonblocking(true)?;
+            let to = join(socket.local_addr()?.port())?;
+            Ok((socket, to))
+        };
+        (0..participants).map(&mut open).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Microseconds of process `pid` for each participant and tick, while the first `talkers` talk (0: all).
+    fn measure(&self, talk: &Talk, talkers: usize, pid: u32, seconds: u32) -> Result<String, Box<dyn Error>> {
+        let all = self.0.len();
         let talkers = if talkers == 0 { all } else { talkers };
         let (start, ticks) = (Instant::now(), seconds * 50);
         let (mut before, mut received, mut buf) = (0.0, 0, [0; 1500]);
@@ -48,9 +136,9 @@ impl Load {
                 before = processor_time(pid)?;
                 received = 0;
             }
-            for (who, (socket, to)) in (0..).zip(&self.participants) {
+            for (who, (socket, to)) in (0..).zip(&self.0) {
                 let talks = (who as usize) < talkers;
-                let len = self.talk.write(who, tick, talks, &mut buf);
+                let len = talk.write(who, tick, talks, &mut buf);
                 // A full buffer on a busy machine: as lost on the way.
                 let _ = socket.send_to(&buf[..len], to);
                 loop {
@@ -69,7 +157,11 @@ impl Load {
         let turns = all as f64 * f64::from(ticks);
         let (cost, core) = (spent * 1e6 / turns, spent / f64::from(seconds) * 100.0);
         let got = f64::from(received) / turns * 100.0;
-        println!("| {name} | {all} | {talkers} | {cost:.1} | {core:.1} % | {got:.0} % |");
-        Ok(())
+        let warning = if got < ENOUGH {
+            format!(", of {got:.0} % of the packets!")
+        } else {
+            String::new()
+        };
+        Ok(format!("{cost:.1} ({core:.1} %{warning})"))
     }
 }

@@ -1,13 +1,14 @@
 //! What mixing costs in processor time, for each participant and tick of 20 ms.
 //!
 //! ```text
-//! cost                                   a table: the mixer alone, fed with packets, in virtual time
-//! cost serve LOUDEST                     a mixing server of plain RTP on one socket; prints `ready at ADDRESS`
-//! cost load ADDRESS PID SECONDS          load for it, with what it costs that process
-//! cost janus PORT PID SECONDS            the same load for Janus' AudioBridge, by its HTTP interface at that port
+//! cost                                     tables: the mixer alone, fed with packets, in virtual time; and one voice
+//! cost alone PARTICIPANTS TALKERS LOUDEST  one figure of the first table, for profilers
+//! cost serve LOUDEST                       a mixing server of plain RTP on one socket; prints `ready at ADDRESS`
+//! cost load SECONDS [NAME WHERE PID]...    a table: the same load for several servers, with what it costs their processes;
+//!                                          WHERE is an address, or `janus:PORT` for an AudioBridge by its HTTP interface
 //! ```
 //!
-//! `cargo xtask mixer` runs all of them. Figures of one machine at one time: compare within a run.
+//! `cargo xtask bench mixer` runs all of them. Figures of one machine at one time: compare within a run.
 #![expect(clippy::print_stdout, reason = "a program that talks on its standard output")]
 
 mod alone;
@@ -18,33 +19,20 @@ mod talk;
 
 use std::error::Error;
 
-/// Participants, and how many of them talk (0 for all), of the measurements by sockets.
-const CASES: [(usize, usize); 5] = [(10, 3), (50, 3), (100, 3), (10, 0), (50, 0)];
-
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        [] => alone::table(),
+    match &arguments[..] {
+        [] => alone::tables(),
+        ["alone", participants, talkers, loudest] => {
+            alone::one(participants.parse()?, talkers.parse()?, loudest.parse()?)
+        }
         ["serve", loudest] => serve::run(loudest.parse()?),
-        ["load", address, pid, seconds] => {
-            let address = address.parse()?;
-            for (participants, talkers) in CASES {
-                let load = load::Load::new(participants, |_, _| Ok(address))?;
-                load.measure("this mixer", talkers, pid.parse()?, seconds.parse()?)?;
-            }
-            Ok(())
+        ["load", seconds, targets @ ..] => {
+            let targets: Result<Vec<_>, _> = targets.as_chunks::<3>().0.iter().map(load::Target::parse).collect();
+            load::table(&targets?, seconds.parse()?)
         }
-        ["janus", port, pid, seconds] => {
-            for (room, (participants, talkers)) in (1..).zip(CASES) {
-                let bridge = janus::Bridge::open(port.parse()?, room)?;
-                let load = load::Load::new(participants, |_, port| bridge.join(port))?;
-                load.measure("AudioBridge", talkers, pid.parse()?, seconds.parse()?)?;
-                bridge.close()?;
-            }
-            Ok(())
-        }
-        _ => Err("cost [serve LOUDEST | load ADDRESS PID SECONDS | janus PORT PID SECONDS]".into()),
+        _ => Err("cost [alone PARTICIPANTS TALKERS LOUDEST | serve LOUDEST | load SECONDS [NAME WHERE PID]...]".into()),
     }
 }
 

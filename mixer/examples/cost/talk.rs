@@ -25,6 +25,12 @@ impl Talk {
         })
     }
 
+    /// Ten times what is said by one talker.
+    pub(crate) fn payloads(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let all = self.speech.len();
+        (0..10 * all).map(move |at| &self.speech[at % all].0[..])
+    }
+
     /// Writes the packet of one participant in one tick; its length.
     pub(crate) fn write(&self, who: u32, tick: u32, talks: bool, buffer: &mut [u8]) -> usize {
         let payloads = if talks { &self.speech } else { &self.silence };

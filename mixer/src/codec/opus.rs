@@ -10,7 +10,7 @@ use super::{CodecError, Decoder, Encoder, Format, GRAIN, MAX_SAMPLES};
 
 /// What a conference spends on speech, per channel, in bits per second.
 const BITRATE: i32 = 32_000;
-/// Half of the top: the last steps cost a quarter more time and are hardly heard at this rate.
+/// Half of the top: costs what 4 costs, which others use; the steps above cost up to half more and are hardly heard at this rate.
 const COMPLEXITY: i32 = 5;
 
 /// Decodes Opus: mono and stereo streams alike into the channels that were asked for.

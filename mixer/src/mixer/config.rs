@@ -16,6 +16,8 @@ use crate::select::SelectConfig;
 pub const MAX_CHANNELS: usize = 64;
 /// Sounds that are played to one channel or one listener at once, at most.
 pub const MAX_SOUNDS: usize = 8;
+/// Own voices of one listener, at most: a microphone, the sound of a shared screen, and as many again.
+pub const MAX_OWN: usize = 4;
 
 /// Names a source. Never given twice by one mixer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -156,13 +158,54 @@ impl Encoding {
     }
 }
 
+/// A listener's own voices, which it does not hear: at most [`MAX_OWN`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Own {
+    /// Those that are there come first.
+    voices: [Option<SourceId>; MAX_OWN],
+}
+
+impl Own {
+    /// Hears everybody.
+    pub const NONE: Self = Self {
+        voices: [None; MAX_OWN],
+    };
+
+    /// One voice more; one that is there already stays.
+    ///
+    /// # Errors
+    /// [`UsageError::Full`].
+    pub fn add(&mut self, voice: SourceId) -> Result<(), UsageError> {
+        let place = self
+            .voices
+            .iter_mut()
+            .find(|place| place.is_none_or(|known| known == voice));
+        *place.ok_or(UsageError::Full)? = Some(voice);
+        Ok(())
+    }
+
+    /// All of them.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = SourceId> {
+        self.voices.iter().map_while(|voice| *voice)
+    }
+}
+
+impl From<SourceId> for Own {
+    fn from(voice: SourceId) -> Self {
+        let mut own = Self::NONE;
+        own.voices[0] = Some(voice);
+        own
+    }
+}
+
 /// Settings of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// The channel that it hears.
     pub channel: ChannelId,
-    /// Its own voice, which it does not hear.
-    pub own: Option<SourceId>,
+    /// Its own voices, which it does not hear.
+    pub own: Own,
     /// What it gets.
     pub encoding: Encoding,
     /// In its RTP headers.
@@ -181,7 +224,7 @@ impl ListenerConfig {
     pub const fn new(encoding: Encoding, ssrc: Ssrc, payload_type: Pt) -> Self {
         Self {
             channel: ChannelId::FLOOR,
-            own: None,
+            own: Own::NONE,
             encoding,
             ssrc,
             payload_type,
@@ -213,7 +256,7 @@ pub enum UsageError {
     NoChannel,
     /// The channel has sources or listeners, or is the floor.
     InUse,
-    /// There is no room for another one: see [`MixerConfig`], [`MAX_CHANNELS`], [`MAX_SOUNDS`].
+    /// There is no room for another one: see [`MixerConfig`], [`MAX_CHANNELS`], [`MAX_SOUNDS`], [`MAX_OWN`].
     Full,
     /// There is no such codec.
     Codec(CodecError),

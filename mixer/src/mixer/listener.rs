@@ -55,10 +55,10 @@ impl Listener {
         }
     }
 
-    /// Its own voice.
+    /// Its own voices.
     #[inline]
-    pub(super) fn own_voice<'a>(&self, sources: &'a Table<Source>) -> Option<&'a Source> {
-        sources.get(self.config.own?.0)
+    pub(super) fn own_voices<'a>(&self, sources: &'a Table<Source>) -> impl Iterator<Item = &'a Source> + use<'_, 'a> {
+        self.config.own.iter().filter_map(|voice| sources.get(voice.0))
     }
 
     /// It needs, or does not need, something of its own in this tick; whether it gets it.

@@ -1,7 +1,9 @@
 //! What is left out when there is too much to do, in this order: noise suppression, levelling, talkers.
 //!
 //! The mixer asks no clock: the caller says how long a tick took. One step is taken after three ticks in a row that needed
-//! three quarters of their time, and taken back after five seconds in which none needed more than two fifths.
+//! three quarters of their time, and taken back after five seconds in which none needed more than two fifths. A caller that
+//! comes much too late has one more step taken, if its last tick was not short: else it is others who take the time, and
+//! nobody would be helped.
 
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ pub(super) struct Load {
     step: u32,
     long: u32,
     short: u32,
+    /// The last tick was not short.
+    busy: bool,
 }
 
 /// What is done in one tick.
@@ -36,6 +40,7 @@ pub(super) struct Effort {
 impl Load {
     /// A tick took so long.
     pub(super) fn took(&mut self, time: Duration) {
+        self.busy = time >= TICK_TIME * 2 / 5;
         if time > TICK_TIME * 3 / 4 {
             self.long += 1;
             self.short = 0;
@@ -44,7 +49,7 @@ impl Load {
             }
         } else {
             self.long = 0;
-            self.short = if time < TICK_TIME * 2 / 5 { self.short + 1 } else { 0 };
+            self.short = if self.busy { 0 } else { self.short + 1 };
             if self.short >= SHORT {
                 self.short = 0;
                 self.step = self.step.saturating_sub(1);
@@ -52,8 +57,15 @@ impl Load {
         }
     }
 
+    /// Ticks were left out, because the caller came much too late.
+    pub(super) fn missed(&mut self) {
+        if self.busy {
+            self.more();
+        }
+    }
+
     /// Leaves out one thing more.
-    pub(super) fn more(&mut self) {
+    fn more(&mut self) {
         (self.long, self.short) = (0, 0);
         self.step = (self.step + 1).min(STEPS);
     }
@@ -113,5 +125,17 @@ mod tests {
             load.took(Duration::from_millis(if tick % 3 == 0 { 5 } else { 19 }));
             assert_eq!(load.step, 0);
         }
+    }
+
+    #[test]
+    fn who_is_late_because_of_others_leaves_nothing_out() {
+        let mut load = Load::default();
+        load.missed();
+        load.took(Duration::from_millis(2));
+        load.missed();
+        assert_eq!(load.step, 0);
+        load.took(Duration::from_millis(12));
+        load.missed();
+        assert_eq!(load.step, 1);
     }
 }

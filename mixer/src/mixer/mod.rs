@@ -33,8 +33,8 @@ use crate::mix::place::Position;
 use crate::mix::sound::{Playing, Sound};
 use channel::Channel;
 pub use config::{
-    Audience, ChannelConfig, ChannelId, Encoding, Input, ListenerConfig, ListenerId, MAX_CHANNELS, MAX_SOUNDS,
-    MixerConfig, SourceConfig, SourceId, UsageError,
+    Audience, ChannelConfig, ChannelId, Encoding, Input, ListenerConfig, ListenerId, MAX_CHANNELS, MAX_OWN, MAX_SOUNDS,
+    MixerConfig, Own, SourceConfig, SourceId, UsageError,
 };
 use listener::Listener;
 pub use listener::{Mixed, MixedPacket};
@@ -248,11 +248,11 @@ impl Mixer {
         self.stock(encoding)
     }
 
-    /// Says which source is the listener's own voice, which it then does not hear.
+    /// Says which sources are the listener's own voices, which it then does not hear.
     ///
     /// # Errors
     /// [`UsageError::NoListener`].
-    pub fn set_own(&mut self, listener: ListenerId, own: Option<SourceId>) -> Result<(), UsageError> {
+    pub fn set_own(&mut self, listener: ListenerId, own: Own) -> Result<(), UsageError> {
         let entry = self.listeners.get_mut(listener.0).ok_or(UsageError::NoListener)?;
         entry.config.own = own;
         let encoding = entry.config.encoding;
@@ -295,8 +295,9 @@ impl Mixer {
         self.due
     }
 
-    /// The caller needed so long for a tick. When that is too long again and again, the mixer leaves out noise suppression,
-    /// then levelling, then all but the loudest talkers, and takes it back when there is time again.
+    /// The caller needed so long for a tick: better processor time than time, or what others do meanwhile counts as well. When
+    /// that is too long again and again, or ticks were missed and this one was not short, the mixer leaves out noise
+    /// suppression, then levelling, then all but the loudest talkers, and takes it back when there is time again.
     pub fn took(&mut self, time: Duration) {
         self.load.took(time);
     }

@@ -49,7 +49,7 @@ impl Mixer {
         let missed = self.leave_out(now);
         if missed > 0 {
             self.stats.missed_ticks += u64::from(missed);
-            self.load.more();
+            self.load.missed();
         }
     }
 
@@ -168,8 +168,8 @@ impl Mixer {
             let needs = listener.leaves.is_some()
                 || !listener.sounds.is_empty()
                 || listener
-                    .own_voice(sources)
-                    .is_some_and(|source| is_in(source, listener.channel, channels));
+                    .own_voices(sources)
+                    .any(|source| is_in(source, listener.channel, channels));
             let wants = listener.wants_own(needs);
             match listener.own {
                 // It has been made before with the same settings. If not, the listener goes on hearing all.
@@ -208,11 +208,10 @@ impl Mixer {
             outputs.finish_own(slot, |output| {
                 let layout = output.encoding.layout();
                 let mix = &mut output.pcm[..];
-                let own = listener.own_voice(sources);
-                hear(mix, layout, listener.channel, own, channels);
+                hear(mix, layout, listener.channel, listener.own_voices(sources), channels);
                 if let Some(left) = listener.leaves.take() {
                     let old = &mut scratch[..layout.samples()];
-                    hear(old, layout, left, own, channels);
+                    hear(old, layout, left, listener.own_voices(sources), channels);
                     Ramp { from: 0.0, to: 1.0 }.apply(mix, layout.channels());
                     add_ramped(mix, old, Ramp { from: 1.0, to: 0.0 }, layout);
                 }
@@ -228,19 +227,24 @@ fn is_in(source: &Source, channel: usize, channels: &Table<Channel>) -> bool {
     source.sounds && (source.channel == channel || source.channel == FLOOR && beneath())
 }
 
-/// The sum of a channel, without one's own voice.
-fn hear(mix: &mut [f32], layout: Layout, channel: usize, own: Option<&Source>, channels: &Table<Channel>) {
+/// The sum of a channel, without one's own voices.
+fn hear<'a>(
+    mix: &mut [f32],
+    layout: Layout,
+    channel: usize,
+    own: impl Iterator<Item = &'a Source>,
+    channels: &Table<Channel>,
+) {
     let Some(heard) = channels.at(channel) else { return };
     mix.copy_from_slice(heard.sum(layout));
-    let Some(own) = own.filter(|own| own.sounds) else {
-        return;
-    };
-    if own.channel == channel {
-        own.voice().take_from(mix, layout);
-    } else if let Some(ramp) = heard.floor.filter(|_| own.channel == FLOOR) {
-        let mut voice = [0.0; 2 * TICK];
-        let voice = &mut voice[..layout.samples()];
-        own.voice().take_from(voice, layout);
-        add_ramped(mix, voice, ramp, layout);
+    for own in own.filter(|own| own.sounds) {
+        if own.channel == channel {
+            own.voice().take_from(mix, layout);
+        } else if let Some(ramp) = heard.floor.filter(|_| own.channel == FLOOR) {
+            let mut voice = [0.0; 2 * TICK];
+            let voice = &mut voice[..layout.samples()];
+            own.voice().take_from(voice, layout);
+            add_ramped(mix, voice, ramp, layout);
+        }
     }
 }

@@ -41,11 +41,11 @@ fn an_interpreted_meeting() {
     let in_channel = room.ear(ListenerConfig { channel, ..config });
     let speaker_in_channel = room.ear(ListenerConfig {
         channel,
-        own: Some(speaker),
+        own: speaker.into(),
         ..config
     });
     let interpreter_on_floor = room.ear(ListenerConfig {
-        own: Some(interpreter),
+        own: interpreter.into(),
         ..config
     });
     let levels = |room: &Room, ear: usize| (room.ears[ear].hears(FLOOR), room.ears[ear].hears(INTERPRETER));

@@ -2,7 +2,7 @@
 
 use althing_media_core::Ssrc;
 use althing_mixer::mix::place::{Layout, Position};
-use althing_mixer::{Encoding, ListenerConfig, SourceConfig};
+use althing_mixer::{Encoding, ListenerConfig, Own, SourceConfig, UsageError};
 
 use crate::room::{MONO, PT, Room, STEREO, opus_input};
 
@@ -22,7 +22,7 @@ fn everyone_but_oneself() {
             bitrate: Some(128_000),
             expected_loss: 0,
         };
-        let own = Some(room.mouths[mouth].source);
+        let own = room.mouths[mouth].source.into();
         room.ear(ListenerConfig {
             own,
             ..ListenerConfig::new(encoding, Ssrc(7), PT)
@@ -60,7 +60,7 @@ fn nothing_is_left_of_the_own_voice() {
         };
         let mouth = room.mouth(hertz, &config);
         room.mouths[mouth].dbfs = Some(-26.0);
-        let own = Some(room.mouths[mouth].source);
+        let own = room.mouths[mouth].source.into();
         for layout in [Layout::Mono, Layout::Stereo] {
             let encoding = Encoding::Pcm(layout);
             room.ear(ListenerConfig {
@@ -123,4 +123,37 @@ fn quiet_and_loud_talkers_become_equal() {
     room.run(600);
     let (quiet, loud) = (room.ears[ear].hears(500.0), room.ears[ear].hears(700.0));
     assert!((quiet - loud).abs() < 2.0, "{quiet} and {loud} dB");
+}
+
+/// Who speaks and shares the sound of a screen hears neither, and goes on hearing both kinds of others.
+#[test]
+fn all_own_voices_are_left_out() {
+    let mut room = Room::new();
+    for hertz in TONES {
+        let mouth = room.mouth(hertz, &SourceConfig::new(opus_input()));
+        room.mouths[mouth].dbfs = Some(-20.0);
+    }
+    let voices = [0, 2, 3, 4].map(|mouth| room.mouths[mouth].source);
+    let mut own = Own::NONE;
+    for voice in voices {
+        own.add(voice).unwrap();
+        own.add(voice).unwrap();
+    }
+    assert_eq!(own.add(room.mouths[1].source), Err(UsageError::Full));
+    let ear = room.ear(ListenerConfig {
+        own,
+        ..ListenerConfig::new(Encoding::Pcm(Layout::Mono), Ssrc(1), PT)
+    });
+    let heard = |room: &Room| TONES.map(|hertz| room.ears[ear].hears(hertz) > -60.0);
+    room.run(100);
+    assert_eq!(heard(&room), [false, true, false, false, false]);
+    // The screen is shared no more, and another one speaks now.
+    room.mixer.set_own(room.ears[ear].listener, voices[0].into()).unwrap();
+    room.run(100);
+    assert_eq!(heard(&room), [false, true, true, true, true]);
+    // Who is silent with one of its voices is still without the others.
+    room.mouths[0].dbfs = None;
+    room.mixer.set_own(room.ears[ear].listener, own).unwrap();
+    room.run(150);
+    assert_eq!(heard(&room), [false, true, false, false, false]);
 }

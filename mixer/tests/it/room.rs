@@ -9,7 +9,7 @@ use althing_mixer::codec::{Decoder, Encoder, Format, MAX_SAMPLES, RATE};
 use althing_mixer::mix::place::Ramp;
 use althing_mixer::mix::{TICK, amplitude, decibels, minus_dbov};
 use althing_mixer::playout::PlayoutConfig;
-use althing_mixer::{Encoding, Input, ListenerConfig, ListenerId, Mixer, MixerConfig, SourceConfig, SourceId};
+use althing_mixer::{Encoding, Input, ListenerConfig, ListenerId, Mixer, MixerConfig, Own, SourceConfig, SourceId};
 use bytes::Bytes;
 
 pub(crate) const MONO: Format = Format::Opus { channels: 1 };
@@ -184,7 +184,7 @@ impl Room {
     /// An ear for Opus, for somebody who has a mouth or not.
     pub(crate) fn opus_ear(&mut self, mouth: Option<usize>) -> usize {
         self.ear(ListenerConfig {
-            own: mouth.map(|mouth| self.mouths[mouth].source),
+            own: mouth.map_or(Own::NONE, |mouth| self.mouths[mouth].source.into()),
             ..ListenerConfig::new(Encoding::of(MONO), Ssrc(7), PT)
         })
     }

@@ -15,6 +15,7 @@ mod thread;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use althing_mixer::select::SelectConfig;
 use althing_signalling::Signalling;
 use serde::Deserialize;
 use tokio::task::{JoinHandle, JoinSet};
@@ -39,7 +40,7 @@ impl Default for MixSettings {
         Self {
             on: false,
             identity: "mix".to_owned(),
-            loudest: 3,
+            loudest: SelectConfig::default().loudest,
         }
     }
 }

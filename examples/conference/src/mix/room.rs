@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use althing_media_core::payload::{Codec, MediaKind};
 use althing_media_core::{CodecParams, ExtensionMap, LayerTarget, Pt, Ssrc, StreamIds, TrackConfig};
+use althing_mixer::MAX_OWN;
 use althing_signalling::room::{
     Admission, Audience, Encryption, Participant, Permissions, Profile, Room, Source, Track, TrackDetails, TrackSid,
 };
@@ -53,7 +54,7 @@ struct Mix {
 struct Own {
     track: TrackSid,
     ssrc: Ssrc,
-    voice: TrackSid,
+    voices: Vec<TrackSid>,
 }
 
 /// What there should be.
@@ -61,8 +62,8 @@ struct Own {
 struct Wanted {
     /// Tracks to mix.
     voices: BTreeMap<TrackSid, Codec>,
-    /// Who hears all voices but one, which is theirs.
-    talkers: BTreeMap<String, TrackSid>,
+    /// Who hears all voices but those, which are theirs.
+    talkers: BTreeMap<String, Vec<TrackSid>>,
     /// Who hears all voices.
     listeners: BTreeSet<String>,
     /// Somebody hears all voices who is not in the room by its protocol.
@@ -168,14 +169,14 @@ impl Mix {
         if common != self.common_heard {
             self.common_heard = common;
             self.order(if common {
-                Order::Listen(self.common.1, None)
+                Order::Listen(self.common.1, Vec::new())
             } else {
                 Order::Leave(self.common.1)
             })?;
         }
         let own = std::mem::take(&mut self.own);
         for (identity, own) in own {
-            if wanted.talkers.get(&identity) == Some(&own.voice) {
+            if wanted.talkers.contains_key(&identity) {
                 self.own.insert(identity, own);
             } else {
                 self.order(Order::Leave(own.ssrc))?;
@@ -183,8 +184,13 @@ impl Mix {
             }
         }
         let mut all = true;
-        for (identity, voice) in &wanted.talkers {
-            if self.own.contains_key(identity) {
+        for (identity, voices) in &wanted.talkers {
+            if let Some(own) = self.own.get_mut(identity) {
+                if own.voices != *voices {
+                    own.voices.clone_from(voices);
+                    let ssrc = own.ssrc;
+                    self.order(Order::Listen(ssrc, voices.clone()))?;
+                }
                 continue;
             }
             let ssrc = Ssrc(self.next_ssrc);
@@ -197,9 +203,9 @@ impl Mix {
                     continue;
                 }
             };
-            self.order(Order::Listen(ssrc, Some(voice.clone())))?;
-            let voice = voice.clone();
-            self.own.insert(identity.clone(), Own { track, ssrc, voice });
+            let voices = voices.clone();
+            self.order(Order::Listen(ssrc, voices.clone()))?;
+            self.own.insert(identity.clone(), Own { track, ssrc, voices });
         }
         let admit = |identity: &String, track: &TrackSid| Admission {
             sid: String::new(),
@@ -236,29 +242,30 @@ impl Wanted {
                 .filter(|one| Some(one.profile.identity.as_str()) != me)
         };
         for one in others().filter(|one| one.profile.attributes.get(choice).is_some_and(|chosen| chosen == mix)) {
-            let voice = one
-                .tracks()
-                .find(|track| is_voice(track) && track.source == Source::Microphone);
+            let voices: Vec<TrackSid> = voices(one).map(|track| track.sid.clone()).collect();
             let identity = one.profile.identity.clone();
-            match voice {
-                Some(voice) => drop(wanted.talkers.insert(identity, voice.sid.clone())),
-                None => drop(wanted.listeners.insert(identity)),
+            if voices.is_empty() {
+                wanted.listeners.insert(identity);
+            } else {
+                wanted.talkers.insert(identity, voices);
             }
         }
         // While nobody listens, nothing is decoded.
         if wanted.watched || !wanted.talkers.is_empty() || !wanted.listeners.is_empty() {
             // Everybody hears the mix: it has nothing of who chooses their listeners.
             let open = others().filter(|one| one.audience.only.is_none());
-            let voices = open.flat_map(Participant::tracks).filter(|track| is_voice(track));
+            let voices = open.flat_map(voices);
             wanted.voices = voices.map(|track| (track.sid.clone(), track.codec.codec)).collect();
         }
         wanted
     }
 }
 
-/// What can be mixed: sound that is not encrypted for its receivers.
-fn is_voice(track: &Track) -> bool {
-    track.kind == MediaKind::Audio && track.details.encryption == Encryption::None
+/// What can be mixed of one participant: sound that is not encrypted for its receivers, and no more of it than a listener can
+/// be spared of its own.
+fn voices(one: &Participant) -> impl Iterator<Item = &Track> {
+    let open = |track: &&Track| track.kind == MediaKind::Audio && track.details.encryption == Encryption::None;
+    one.tracks().filter(open).take(MAX_OWN)
 }
 
 async fn publish(insider: &mut Insider, ssrc: Ssrc, source: Source) -> Result<TrackSid, GuestError> {

@@ -12,7 +12,9 @@ use althing_media_net::{CommandError, LocalPeer};
 use althing_mixer::codec::Format;
 use althing_mixer::playout::PlayoutConfig;
 use althing_mixer::select::SelectConfig;
-use althing_mixer::{Encoding, Input, ListenerConfig, ListenerId, Mixer, MixerConfig, SourceConfig, SourceId};
+use althing_mixer::{
+    Encoding, Input, ListenerConfig, ListenerId, Mixer, MixerConfig, Own, SourceConfig, SourceId, UsageError,
+};
 use althing_signalling::Followed;
 use althing_signalling::room::TrackSid;
 use cpu_time::ThreadTime;
@@ -32,8 +34,8 @@ pub(super) enum Order {
     Voice(TrackSid, Codec, Followed),
     /// It is not to be mixed any more.
     Silence(TrackSid),
-    /// A mix is to be made under this SSRC, without that voice.
-    Listen(Ssrc, Option<TrackSid>),
+    /// A mix is to be made under this SSRC, or goes on, without those voices.
+    Listen(Ssrc, Vec<TrackSid>),
     /// It is not wanted any more.
     Leave(Ssrc),
 }
@@ -67,7 +69,7 @@ struct Desk {
     mixer: Mixer,
     voices: HashMap<TrackSid, (SourceId, Ssrc)>,
     by_ssrc: HashMap<Ssrc, SourceId>,
-    listeners: HashMap<Ssrc, (ListenerId, Option<TrackSid>)>,
+    listeners: HashMap<Ssrc, (ListenerId, Vec<TrackSid>)>,
     /// With which number the mix without an own voice goes on. Its track stays while nobody listens, and who receives it
     /// would take numbers from before for duplicates.
     common_seq: u16,
@@ -124,10 +126,10 @@ impl Desk {
                 }
                 Ok(())
             }
-            Order::Listen(ssrc, own) => self.add_listener(ssrc, own),
+            Order::Listen(ssrc, own) => self.listen(ssrc, own),
             Order::Leave(ssrc) => {
                 if let Some((listener, own)) = self.listeners.remove(&ssrc) {
-                    if let Some(stats) = self.mixer.listener_stats(listener).filter(|_| own.is_none()) {
+                    if let Some(stats) = self.mixer.listener_stats(listener).filter(|_| own.is_empty()) {
                         let [low, high, ..] = stats.packets.to_le_bytes();
                         self.common_seq = self.common_seq.wrapping_add(u16::from_le_bytes([low, high]));
                     }
@@ -141,7 +143,7 @@ impl Desk {
         }
     }
 
-    fn add_voice(&mut self, sid: TrackSid, codec: Codec, followed: &Followed) -> Result<(), althing_mixer::UsageError> {
+    fn add_voice(&mut self, sid: TrackSid, codec: Codec, followed: &Followed) -> Result<(), UsageError> {
         let Some((format, params)) = format(codec).zip(followed.codecs.iter().find(|params| params.codec == codec))
         else {
             return Ok(());
@@ -156,29 +158,40 @@ impl Desk {
             level_id: followed.extensions.id(Extension::AudioLevel),
         });
         let source = self.mixer.add_source(&config)?;
+        self.by_ssrc.insert(followed.ssrc, source);
+        self.voices.insert(sid.clone(), (source, followed.ssrc));
         // Whose voice it is may have been told before.
         for (listener, own) in self.listeners.values() {
-            if own.as_ref() == Some(&sid) {
-                self.mixer.set_own(*listener, Some(source))?;
+            if own.contains(&sid) {
+                self.mixer.set_own(*listener, self.own(own))?;
             }
         }
-        self.by_ssrc.insert(followed.ssrc, source);
-        self.voices.insert(sid, (source, followed.ssrc));
         Ok(())
     }
 
-    fn add_listener(&mut self, ssrc: Ssrc, own: Option<TrackSid>) -> Result<(), althing_mixer::UsageError> {
+    fn listen(&mut self, ssrc: Ssrc, own: Vec<TrackSid>) -> Result<(), UsageError> {
+        let voices = self.own(&own);
+        if let Some((listener, known)) = self.listeners.get_mut(&ssrc) {
+            *known = own;
+            return self.mixer.set_own(*listener, voices);
+        }
         let mut config = ListenerConfig::new(Encoding::of(OPUS), ssrc, PT);
-        config.own = own
-            .as_ref()
-            .and_then(|own| self.voices.get(own))
-            .map(|(source, _)| *source);
-        if own.is_none() {
+        config.own = voices;
+        if own.is_empty() {
             config.seq = self.common_seq;
         }
         let listener = self.mixer.add_listener(config)?;
         self.listeners.insert(ssrc, (listener, own));
         Ok(())
+    }
+
+    /// Those of these voices that are mixed: not more than a listener can have, because no more of one person are mixed.
+    fn own(&self, voices: &[TrackSid]) -> Own {
+        let mut own = Own::NONE;
+        for (source, _) in voices.iter().filter_map(|voice| self.voices.get(voice)) {
+            let _ = own.add(*source);
+        }
+        own
     }
 
     /// RTCP is of no use here: a mix has no other clock than its own.
