@@ -217,15 +217,19 @@ fn opened<T: Objects>(built: object_store::Result<T>) -> Result<Arc<dyn Objects>
     Ok(Arc::new(built.map_err(PlaceError::Store)?))
 }
 
-/// One sentence of what is wrong, for the log and those who ask; without anything that is secret.
+/// One sentence of what is wrong, for the log and those who ask: the same each time, and without anything that is secret.
 pub(super) fn problem(error: &object_store::Error) -> String {
     let text = error.to_string();
     let said = || {
         let code = between(&text, "<Code>", "</Code>");
         let message = between(&text, "<Message>", "</Message>");
         match (code, message) {
-            (Some(code), Some(message)) => format!("{code}: {message}"),
-            _ => text.clone(),
+            // Behind the first line, some tell the number of the request.
+            (Some(code), Some(message)) => format!("{code}: {}", message.lines().next().unwrap_or_default()),
+            _ => match between(&text, "status code: ", ":") {
+                Some(status) => format!("it answers {status}"),
+                None => text.clone(),
+            },
         }
     };
     let mut sentence = match error {
@@ -234,7 +238,7 @@ pub(super) fn problem(error: &object_store::Error) -> String {
         }
         object_store::Error::NotFound { .. } => format!("the store has no such bucket, object or upload: {}", said()),
         error if is_unreachable(error) => format!("the store cannot be reached: {}", innermost(error)),
-        _ => said(),
+        _ => format!("the store is out of order: {}", said()),
     };
     if let Some((at, _)) = sentence.char_indices().nth(MAX_PROBLEM) {
         sentence.truncate(at);
