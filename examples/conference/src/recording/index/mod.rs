@@ -53,7 +53,7 @@ const TABLES: &str = "
         PRIMARY KEY (recording, track)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE files (
-        recording TEXT NOT NULL, file TEXT NOT NULL, track INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        recording TEXT NOT NULL, file TEXT NOT NULL, track INTEGER, bytes INTEGER NOT NULL,
         PRIMARY KEY (recording, file)
     ) STRICT, WITHOUT ROWID;
 ";

@@ -41,7 +41,8 @@ impl Summary {
                 .or_else(stored)
         };
         let files = manifest.tracks.iter().flat_map(|track| &track.files);
-        let sizes = files.filter_map(|file| Some((file.file.clone(), size(&file.file)?)));
+        let all = files.chain(&manifest.mix);
+        let sizes = all.filter_map(|file| Some((file.file.clone(), size(&file.file)?)));
         Some(Self {
             name: path.file_name()?.to_str()?.to_owned(),
             sizes: sizes.collect(),
@@ -87,11 +88,16 @@ impl Summary {
                 Kind::Video => "video",
             };
             tracks.execute(params![name, track.track.0, track.person.0, kind, track.source])?;
-            for file in &track.files {
-                let size = self.sizes.iter().find(|(known, _)| *known == file.file);
-                let bytes = size.map_or(0, |(_, bytes)| *bytes);
-                files.execute(params![name, file.file, track.track.0, number(bytes)])?;
-            }
+        }
+        let of_tracks = manifest.tracks.iter().flat_map(|track| {
+            let number = Some(track.track.0);
+            track.files.iter().map(move |file| (number, file))
+        });
+        // The mix is of no track.
+        for (track, file) in of_tracks.chain(manifest.mix.iter().map(|file| (None, file))) {
+            let size = self.sizes.iter().find(|(known, _)| *known == file.file);
+            let bytes = size.map_or(0, |(_, bytes)| *bytes);
+            files.execute(params![name, file.file, track, number(bytes)])?;
         }
         Ok(())
     }
