@@ -21,6 +21,7 @@ pub mod mp4;
 pub mod ogg;
 mod outbox;
 mod pieces;
+mod steady;
 pub mod webm;
 
 use std::fmt;

@@ -463,11 +463,16 @@ impl recover::Source for Whole {
     }
 }
 
+/// What holds what was said or shown: media, and captions that somebody has put beside them.
+fn holds_media(file: &Path) -> bool {
+    Container::of(file).is_some() || file.extension().is_some_and(|end| end == "vtt")
+}
+
 /// The media of a recording, by name.
 fn media(path: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
     let files = entries.iter().map(fs::DirEntry::path);
-    let mut media: Vec<_> = files.filter(|file| Container::of(file).is_some()).collect();
+    let mut media: Vec<_> = files.filter(|file| holds_media(file)).collect();
     media.sort();
     Ok(media)
 }

@@ -13,6 +13,7 @@ pub(crate) mod layout;
 use super::index::{Entry, Index};
 use super::interleave::{Batch, Interleaver};
 use super::outbox::Outbox;
+use super::steady::Steady;
 use super::{FormatError, FragmentKind, MuxerConfig, Output, Pieces};
 use crate::frame::{Frame, MediaTime, TrackFormat};
 use boxes::{boxed, full, put32, put64};
@@ -30,6 +31,7 @@ const FLAGS: u32 = 0x400;
 #[derive(Debug)]
 pub struct Mp4 {
     layout: Layout,
+    sound: Vec<Steady>,
     frames: Interleaver,
     index: Index,
     outbox: Outbox,
@@ -50,6 +52,7 @@ impl Mp4 {
     /// See [`super::Muxer::new`], which also checks the number of tracks.
     pub(super) fn new(tracks: &[TrackFormat], config: &MuxerConfig) -> Result<Self, FormatError> {
         let (layout, header) = Layout::write(tracks, config.index)?;
+        let sound = tracks.iter().map(Steady::new).collect();
         let tracks: Vec<Track> = tracks
             .iter()
             .map(|track| Track {
@@ -62,6 +65,7 @@ impl Mp4 {
         outbox.other(FragmentKind::Header, header, MediaTime::ZERO);
         Ok(Self {
             layout,
+            sound,
             frames: Interleaver::new(pictures.iter().copied(), config.fragment),
             index: Index::new(config.index),
             outbox,
@@ -74,7 +78,9 @@ impl Mp4 {
     }
 
     pub(super) fn handle_frame(&mut self, track: usize, frame: Frame) {
-        self.frames.push(track, frame);
+        if let Some(sound) = self.sound.get_mut(track) {
+            sound.place(frame, |frame| self.frames.push(track, frame));
+        }
         while let Some(batch) = self.frames.cut() {
             self.write(batch);
         }

@@ -15,6 +15,7 @@ use althing_media_core::Codec;
 use althing_media_core::payload::opus;
 
 use super::outbox::Outbox;
+use super::steady::empty;
 use super::{Container, FormatError, FragmentKind, MuxerConfig, Output};
 use crate::frame::{AudioFormat, Frame, MediaTime, TrackFormat};
 use page::{FIRST, Head, LAST, MAX_SEGMENTS};
@@ -163,8 +164,7 @@ impl Ogg {
     /// An empty packet: frames of 2.5 ms, of one length, which is zero (RFC 6716 §3.2.5).
     fn empty(&mut self, samples: u64) {
         let count = u8::try_from(samples / SHORTEST_EMPTY).unwrap_or(48).min(48);
-        // Configuration 28: CELT, full band, 2.5 ms. Its toc ends in 3: any number of frames.
-        self.packet(&[28 << 3 | 3, count], u64::from(count) * SHORTEST_EMPTY);
+        self.packet(&empty(count), u64::from(count) * SHORTEST_EMPTY);
     }
 
     fn packet(&mut self, data: &[u8], duration: u64) {

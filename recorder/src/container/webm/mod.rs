@@ -11,6 +11,7 @@ pub use layout::DocType;
 use super::index::{Entry, Index};
 use super::interleave::{Batch, Interleaver};
 use super::outbox::Outbox;
+use super::steady::Steady;
 use super::{FormatError, FragmentKind, MuxerConfig, Output, Pieces};
 use crate::frame::{Frame, MediaTime, TrackFormat};
 use layout::Layout;
@@ -32,6 +33,7 @@ const CLUSTER_HEAD: usize = 4 + 4 + 10;
 #[derive(Debug)]
 pub struct WebM {
     layout: Layout,
+    sound: Vec<Steady>,
     frames: Interleaver,
     index: Index,
     outbox: Outbox,
@@ -49,6 +51,7 @@ impl WebM {
         outbox.other(FragmentKind::Header, header, MediaTime::ZERO);
         Ok(Self {
             layout,
+            sound: tracks.iter().map(Steady::new).collect(),
             frames: Interleaver::new(pictures.iter().copied(), config.fragment),
             index: Index::new(config.index),
             outbox,
@@ -59,7 +62,9 @@ impl WebM {
     }
 
     pub(super) fn handle_frame(&mut self, track: usize, frame: Frame) {
-        self.frames.push(track, frame);
+        if let Some(sound) = self.sound.get_mut(track) {
+            sound.place(frame, |frame| self.frames.push(track, frame));
+        }
         while let Some(batch) = self.frames.cut() {
             self.write(batch);
         }
