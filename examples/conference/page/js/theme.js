@@ -8,10 +8,11 @@ function apply(theme) {
   else delete document.documentElement.dataset.theme;
 }
 
-/** Applies what was chosen before, and follows the choice in the settings. */
+/** Applies what was chosen before, and follows the choice in the settings, where there are some. */
 export function startTheme() {
   const chosen = recall('theme', '');
   apply(chosen);
+  if (!at('theme')) return;
   at('theme').value = chosen;
   at('theme').addEventListener('change', ({ target }) => {
     keep('theme', target.value);

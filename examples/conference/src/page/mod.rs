@@ -1,4 +1,5 @@
-//! Serves the page: the files that are part of the program, or those of a folder in their place.
+//! Serves the page at `/`, and the one of recordings at `/watch`: the files that are part of the program, or those of a folder
+//! in their place.
 //!
 //! Every answer carries a tag of what the file holds, so that a browser that has it is told so and nothing else; the files of
 //! the program are also sent compressed. No listings of folders, no ranges.
@@ -66,6 +67,7 @@ pub(crate) fn routes(folder: Option<PathBuf>) -> Result<Router, PageError> {
 async fn file(State(files): State<Arc<Files>>, uri: Uri, headers: HeaderMap) -> Response {
     let name = match uri.path().trim_start_matches('/') {
         "" => "index.html",
+        "watch" => "watch.html",
         "favicon.ico" => "icon.svg",
         name => name,
     };

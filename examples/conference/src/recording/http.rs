@@ -11,13 +11,13 @@ use tokio::task::spawn_blocking;
 use super::index::{self, Page};
 use super::room::Asked;
 use super::thread::Status;
-use super::{Recorder, Wish, egress, room};
+use super::{Recorder, Wish, archive, egress, room};
 
 /// Longest body, in bytes.
 const MAX_REQUEST: usize = 4096;
 
 /// A refusal: a status and one sentence.
-type Refusal = (StatusCode, String);
+pub(super) type Refusal = (StatusCode, String);
 
 fn not_recorded() -> Refusal {
     (StatusCode::NOT_FOUND, "The room is not recorded.".to_owned())
@@ -31,7 +31,7 @@ fn other_room() -> Refusal {
 }
 
 /// Who may begin and end a recording of this room.
-fn recording_of(recorder: &Recorder, headers: &HeaderMap, room: &str) -> Result<Claims, Refusal> {
+pub(super) fn recording_of(recorder: &Recorder, headers: &HeaderMap, room: &str) -> Result<Claims, Refusal> {
     let claims = recorder.0.signalling.claims(headers)?;
     let sentence = "The access token does not allow to record this room.";
     let refusal = || (StatusCode::FORBIDDEN, sentence.to_owned());
@@ -45,6 +45,7 @@ pub(crate) fn routes(recorder: Recorder) -> Router {
         .route("/recordings/{room}", get(show).post(begin).delete(end))
         .route("/recordings/{room}/answer", post(answer))
         .route("/recordings/{room}/chapters", post(mark))
+        .merge(archive::routes())
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(recorder)
 }

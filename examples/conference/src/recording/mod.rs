@@ -25,14 +25,19 @@
 //! | `index` | all of them in a few lines, to be listed |
 //! | `mix` | all sound that is written, as one |
 //! | `store` | what of them goes into a bucket |
+//! | `archive` | what is kept, for who plays it |
+//! | `range`, `stream` | parts of files |
 
+mod archive;
 mod egress;
 mod http;
 mod index;
 mod keep;
 mod mix;
+mod range;
 mod room;
 mod store;
+mod stream;
 mod thread;
 
 use std::collections::HashMap;
