@@ -1,7 +1,9 @@
 // A recording on the disk, made without a meeting: every second each picture flashes and each microphone beeps, in the same moment.
 
 import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -9,6 +11,8 @@ const run = promisify(execFile);
 const SECOND = 1e9;
 /** How long it is, in seconds. */
 export const LENGTH = 14;
+/** When files begin. Pictures come every 40 ms, so that their flashes are where the beeps are. */
+const [adaFrom, björnFrom, cleoFrom] = [0.4, 2.36, 1.271];
 
 /** When the flash and the beep of each second are there, for a file that begins at `from`. */
 const beat = (from) => `lt(mod(t+${from},1),0.12)`;
@@ -26,6 +30,24 @@ function microphone(path, from, tone, until = LENGTH) {
   return run('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', source, '-c:a', 'libopus', '-b:a', '32k', path]);
 }
 
+/** Where the media are that all scenarios share, until the end of the program. */
+let media;
+
+async function make() {
+  const folder = await mkdtemp(join(tmpdir(), 'althing-media-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  await Promise.all([
+    microphone(join(folder, 't01-microphone.webm'), 0.02, 700),
+    camera(join(folder, 't02-camera.webm'), adaFrom, 'blue', '1M'),
+    microphone(join(folder, 't03-microphone.webm'), björnFrom, 1100),
+    camera(join(folder, 't04-camera.webm'), björnFrom + 0.48, 'red'),
+    microphone(join(folder, 't05-microphone.webm'), cleoFrom, 1700, 11),
+    writeFile(join(folder, 't06-screen-share.webm'), 'this is no picture'),
+    writeFile(join(folder, 'captions-en.vtt'), 'WEBVTT\n\n00:00:04.000 --> 00:00:07.000\nThe budget is large.\n'),
+  ]);
+  return folder;
+}
+
 const at = (seconds) => Math.round(seconds * SECOND);
 const span = (from, until) => ({ from: at(from), until: until === undefined ? null : at(until) });
 
@@ -37,17 +59,7 @@ export async function record(recordings, room) {
   const name = `1700000000000-${room}`;
   const folder = join(recordings, name);
   await mkdir(folder, { recursive: true });
-  // Pictures come every 40 ms: their flashes are where the beeps are.
-  const [adaFrom, björnFrom, cleoFrom] = [0.4, 2.36, 1.271];
-  await Promise.all([
-    microphone(join(folder, 't01-microphone.webm'), 0.02, 700),
-    camera(join(folder, 't02-camera.webm'), adaFrom, 'blue', '1M'),
-    microphone(join(folder, 't03-microphone.webm'), björnFrom, 1100),
-    camera(join(folder, 't04-camera.webm'), björnFrom + 0.48, 'red'),
-    microphone(join(folder, 't05-microphone.webm'), cleoFrom, 1700, 11),
-    writeFile(join(folder, 't06-screen-share.webm'), 'this is no picture'),
-    writeFile(join(folder, 'captions-en.vtt'), 'WEBVTT\n\n00:00:04.000 --> 00:00:07.000\nThe budget is large.\n'),
-  ]);
+  await cp(await (media ??= make()), folder, { recursive: true });
   const track = (number, person, kind, source, from, until = LENGTH) => ({
     track: number, person, kind, source, span: span(from - 0.01, until), formats: [], mutes: [], gaps: [], pauses: [],
     files: [{ file: `t0${number}-${source}.webm`, from: at(from), until: at(until) }],

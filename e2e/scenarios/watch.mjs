@@ -138,7 +138,7 @@ scenario('recording: the page of one, for all', { seconds: 120, beside: true }, 
   // The list; who may deletes; what is deleted says so.
   await page.close();
   const list = await lobby(browser, server, `/watch#${new URLSearchParams({ room: 'hall', token: token({ room: 'hall', identity: 'admin', grant: { roomAdmin: true } }) })}`);
-  await until('the list', () => list.there('.recording a'));
+  await until('the list', () => list.run(() => Boolean(document.querySelector('.recording a'))));
   found.push(...await findings(list));
   check(found.length === 0, `${found.length} findings in the list: ${found.join('; ')}`);
   if (process.env.ALTHING_SHOTS) await list.screenshot(`${process.env.ALTHING_SHOTS}/${phone ? 'phone' : 'desktop'}-list.png`);
