@@ -35,7 +35,7 @@ const seek = (page, to) => page.run((to) => {
 const large = async (page) => (await page.run(() => document.querySelector('.tile.main .name')?.textContent)) ?? '';
 const loaded = (page) => page.run(() => [...document.querySelectorAll('video[src], #sounds audio')].map((one) => one.src.split('/').at(-1)).sort());
 
-scenario('recording: all files are played together, wherever one goes', { seconds: 90 }, async (t) => {
+scenario('recording: all files are played together, wherever one goes', { seconds: 150 }, async (t) => {
   const { server, link } = await served(t);
   const page = await lobby(await openChromium(t), server, link());
   await until('the player', () => page.there('#play'));
@@ -59,7 +59,7 @@ scenario('recording: all files are played together, wherever one goes', { second
   check(spreads.length >= 2 && Math.max(...spreads) <= APART, `of ${spreads.length} beats the files are ${spreads.map(Math.round)} ms apart`);
 });
 
-scenario('recording: the page of one, for all', { seconds: 120, beside: true }, async (t) => {
+scenario('recording: the page of one, for all', { seconds: 150, beside: true }, async (t) => {
   const { data, name, server, link } = await served(t);
   const asks = (path, { grant = { roomRecord: true }, room = 'hall', ...rest } = {}) =>
     fetch(`${server.base}/recordings/hall/${path}`, { headers: bearer(token({ room, identity: 'viewer', grant })), ...rest });

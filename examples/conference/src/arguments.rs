@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compose::ComposeArguments;
+
 /// Althing's conferencing server: rooms on one small machine.
 ///
 /// Without any option it listens on this machine only, and accepts tokens signed with the development key `devkey`, whose
@@ -52,6 +54,8 @@ pub(crate) struct Flags {
 pub(crate) enum Command {
     /// Make an access token and print it.
     Token(TokenArguments),
+    /// Make one MP4 of a recorded meeting with the program ffmpeg.
+    Compose(ComposeArguments),
 }
 
 /// Whom a token is for, and what it allows.
@@ -75,6 +79,9 @@ pub(crate) struct TokenArguments {
     /// Allow recording the room.
     #[arg(long)]
     pub(crate) record: bool,
+    /// Allow leading the room: managing who is there, recording, deleting recordings.
+    #[arg(long)]
+    pub(crate) admin: bool,
     /// Hours until it expires.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub(crate) hours: u32,

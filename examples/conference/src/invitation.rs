@@ -74,6 +74,7 @@ pub(crate) fn make(settings: &Settings, wanted: &TokenArguments) -> Result<Strin
         can_update_own_metadata: true, // who raises a hand says so in the own attributes
         can_subscribe: Some(!wanted.publish),
         room_record: wanted.record,
+        room_admin: wanted.admin,
         ..VideoGrant::default()
     };
     let mut claims = Claims::new(&wanted.identity, grant, in_seconds(u64::from(wanted.hours) * 3600));
@@ -204,6 +205,7 @@ mod tests {
             publish: false,
             watch: true,
             record: false,
+            admin: false,
             hours: 1,
             key: key.map(str::to_owned),
             secret: secret.map(str::to_owned),

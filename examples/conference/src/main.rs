@@ -13,12 +13,14 @@
 //! | `rtp_in` | doors for plain RTP |
 //! | `mix` | one stream of sound instead of many |
 //! | `recording` | meetings on the disk, of those who agree |
+//! | `compose` | one file of a recorded meeting |
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the address and the token are this program's answer")]
 #![expect(clippy::print_stderr, reason = "so is why it does not start")]
 
 mod arguments;
+mod compose;
 mod connections;
 mod figures;
 mod invitation;
@@ -54,6 +56,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(Command::Compose(wanted)) = &arguments.command {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return Ok(runtime.block_on(compose::run(wanted))?);
+    }
     let settings = Settings::load(&arguments.flags)?;
     if let Some(Command::Token(wanted)) = &arguments.command {
         println!("{}", invitation::make(&settings, wanted)?);

@@ -197,7 +197,7 @@ fn spoken(address: SocketAddr) -> String {
 }
 
 /// Resolves when somebody wants the server to stop.
-fn stopped() -> Result<impl Future<Output = ()>, ServerError> {
+pub(crate) fn stopped() -> Result<impl Future<Output = ()>, ServerError> {
     #[cfg(unix)]
     let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate()).map_err(ServerError::Signal)?;
     Ok(async move {

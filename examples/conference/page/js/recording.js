@@ -6,7 +6,7 @@
 import { part } from './company.js';
 import { at, say } from './dom.js';
 import { claims } from './invitation.js';
-import { announce, notice } from './news.js';
+import { announce, banner, notice } from './news.js';
 
 export class Recording {
   /** What was said, by the recorder's and one's own name for the stay: who comes back is asked again. */
@@ -14,7 +14,7 @@ export class Recording {
   #told;
 
   constructor({ room, sdk, token, name, key, signal }) {
-    Object.assign(this, { room, token, name });
+    Object.assign(this, { room, token, name, signal });
     const grant = claims(token)?.video ?? {};
     // What is encrypted end to end nobody could play.
     this.may = Boolean(!key && (grant.roomRecord || grant.roomAdmin));
@@ -83,10 +83,23 @@ export class Recording {
     say(at('recording').querySelector('span'), words);
     if (words !== this.#told) {
       announce(words || (this.#told ? 'The recording is over' : ''));
+      if (this.#told && !words && this.may) this.#offer();
       this.#told = words;
     }
     if (!recorder) return void (at('consent').open && at('consent').close('over'));
     if (answer === undefined && this.#concerns(recorder)) this.#ask();
+  }
+
+  /** Who may record may also see what was recorded. */
+  #offer() {
+    const address = `watch#${new URLSearchParams({ room: this.name, token: this.token })}`;
+    const act = () => {
+      banner('recorded');
+      open(address, '_blank', 'noopener');
+    };
+    banner('recorded', 'The recording is over.', { label: 'Watch it', act });
+    this.signal.addEventListener('abort', () => banner('recorded'), { once: true });
+    setTimeout(() => banner('recorded'), 60_000);
   }
 
   #ask() {

@@ -19,6 +19,7 @@ export class Ensemble {
   #gathering;
   #begun;
   #muted = false;
+  #mixed = false;
   playing = false;
 
   /**
@@ -59,6 +60,13 @@ export class Ensemble {
   set muted(muted) {
     this.#muted = muted;
     for (const part of this.#parts.values()) if (part.kind === 'audio') part.element.muted = muted;
+  }
+
+  /** Whether the sound of all may come as one file. */
+  set mixed(mixed) {
+    if (mixed === this.#mixed) return;
+    this.#mixed = mixed;
+    this.#gather();
   }
 
   /** Whether all wait for one. */
@@ -104,7 +112,7 @@ export class Ensemble {
 
   /** The files of sound that belong to this time. */
   #choose() {
-    const wanted = new Map(this.score.sounds(this.clock.now).map((about) => [about.key, about]));
+    const wanted = new Map(this.score.sounds(this.clock.now, this.#mixed).map((about) => [about.key, about]));
     for (const [key, part] of this.#parts) if (part.kind === 'audio' && !wanted.has(key)) this.#release(key);
     for (const [key, about] of wanted) if (!this.#parts.has(key)) this.#take(about, this.#speaker());
   }

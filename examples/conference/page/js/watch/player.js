@@ -76,6 +76,7 @@ export class Player {
 
   #listen(only) {
     this.scene.pictures = !only;
+    this.ensemble.mixed = only;
     keep('listening', only);
     at('listen').setAttribute('aria-pressed', only);
     this.scene.draw();
@@ -117,6 +118,7 @@ export class Player {
   }
 
   #problem(part, code) {
+    if (part.source === 'mix') this.ensemble.mixed = false; // there are the sounds of each
     const { name } = this.score.people.get(part.person) ?? { name: 'Somebody' };
     banner(part.key, broken(what(name, part.source, part.kind), code), { label: 'Close', act: () => banner(part.key) });
   }

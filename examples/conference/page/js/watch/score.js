@@ -30,6 +30,7 @@ function latest(list, at) {
 
 export class Score {
   #tracks;
+  #mix;
   #speakers;
   #leads;
 
@@ -44,6 +45,7 @@ export class Score {
     this.duration = seconds(manifest.duration);
     this.people = new Map(manifest.people.map((one) => [one.person, { ...one, name: one.name || one.identity, stay: span(one.stay) }]));
     this.#tracks = manifest.tracks.filter((track) => track.files.length > 0).map((track) => this.#track(track));
+    this.#mix = (manifest.mix ?? []).map((file) => ({ key: file.file, file: file.file, kind: 'audio', source: 'mix', ...span(file) }));
     this.recorded = new Set(this.#tracks.map((track) => track.person));
     const timed = (list, what) => list.map((one) => ({ at: seconds(one.at), [what]: one.value ?? one[what], ...(one.person && { person: one.person }) }));
     this.chat = timed(manifest.chat, 'text');
@@ -116,8 +118,9 @@ export class Score {
     return track.parts.find((part) => covers(part, at));
   }
 
-  /** The files of sound that are to be heard at that time, or very soon. */
-  sounds(at) {
+  /** The files of sound that are to be heard at that time, or very soon; `mixed`: all as one, where there is such a file. */
+  sounds(at, mixed) {
+    if (mixed && this.#mix.some((part) => covers(part, at))) return this.#mix.filter((part) => part.from - LEAD <= at && at < part.until);
     const near = (part) => part.from - LEAD <= at && at < part.until && !part.holes.some((hole) => hole.from <= at && at < hole.until - LEAD);
     const sounds = this.#tracks.filter((track) => track.kind === 'audio').flatMap((track) => track.parts.filter(near));
     if (sounds.length <= MOST_SOUNDS) return sounds;

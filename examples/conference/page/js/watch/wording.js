@@ -29,6 +29,7 @@ export function broken(what, code) {
 
 /** What a picture shows, or a sound is. */
 export function what(name, source, kind) {
+  if (source === 'mix') return 'The sound of all';
   if (source.startsWith('screen')) return `${name}’s screen`;
   return kind === 'video' ? `${name}’s camera` : `${name}’s microphone`;
 }
