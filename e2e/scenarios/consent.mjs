@@ -156,6 +156,7 @@ scenario('recording: asked for and answered on the page', { seconds: 120, beside
   await sleep(3000);
   await anna.press('#record');
   await until('it is over', async () => !(await björn.there('#recording')));
+  await anna.told('#banner', /is over.*Watch it/);
   const [folder] = await readdir(join(data, 'recordings'));
   const manifest = JSON.parse(await readFile(join(data, 'recordings', folder, 'manifest.json'), 'utf8'));
   const people = new Set(manifest.tracks.filter((track) => track.files.length > 0).map((track) => track.person));

@@ -82,7 +82,7 @@ export class Part {
     if (this.element.paused && !this.element.ended) this.element.play().catch(() => {});
     const off = this.off(at);
     if (Math.abs(off) > FAR * Math.max(1, rate) && this.ready && !this.element.ended) return this.#placeAhead(at, rate);
-    const nudge = Math.abs(off) < GOOD ? 0 : Math.max(-MOST, Math.min(MOST, -off));
+    const nudge = Math.abs(off) < GOOD ? 0 : Math.max(-MOST, Math.min(MOST, -2 * off));
     const wanted = rate * (1 + nudge);
     if (Math.abs(this.element.playbackRate - wanted) > 0.004 * rate) this.element.playbackRate = wanted;
     return undefined;
