@@ -1,12 +1,13 @@
 //! The program `ffmpeg`: what it can do, and one run of it that can be followed and broken off.
 
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 /// Encoders of H.264, the best first, with what they are told.
 const ENCODERS: [(&str, &[&str]); 3] = [
@@ -16,6 +17,8 @@ const ENCODERS: [(&str, &[&str]); 3] = [
 ];
 /// What is kept of what it complains of, in bytes.
 const MAX_COMPLAINTS: usize = 4096;
+/// What it has said of its progress and nobody has read yet; it says so twice a second.
+const PROGRESS: usize = 16;
 
 /// Why it did not do what it was told.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl Ffmpeg {
     ///
     /// When it is not there, or cannot.
     pub(super) async fn encoder(&self) -> Result<Vec<&'static str>, FfmpegError> {
-        let output = self.command().args(["-hide_banner", "-encoders"]).output().await;
+        let output = self.output(&["-hide_banner", "-encoders"]).await;
         let output = output.map_err(|error| self.not_started(error))?;
         let list = String::from_utf8_lossy(&output.stdout);
         let has = |name: &str| list.lines().any(|line| line.split_whitespace().nth(1) == Some(name));
@@ -96,8 +99,17 @@ impl Ffmpeg {
     }
 
     async fn does<const N: usize>(&self, arguments: [&str; N]) -> bool {
-        let output = self.command().args(["-v", "error"]).args(arguments).output().await;
+        let arguments: Vec<&str> = ["-v", "error"].into_iter().chain(arguments).collect();
+        let output = self.output(&arguments).await;
         output.is_ok_and(|output| output.status.success())
+    }
+
+    async fn output(&self, arguments: &[&str]) -> io::Result<Output> {
+        let mut command = self.command();
+        command.args(arguments);
+        spawn_blocking(move || command.output())
+            .await
+            .map_err(io::Error::other)?
     }
 
     /// Runs it in a folder, and tells how many seconds of the outcome it has made. Dropping the future kills it.
@@ -119,29 +131,16 @@ impl Ffmpeg {
             .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child: Child = command.spawn().map_err(|error| self.not_started(error))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let follow = async {
-            let Some(stdout) = stdout else { return };
-            let mut lines = BufReader::new(stdout).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                if let Some(at) = line.strip_prefix("out_time_us=").and_then(|at| at.parse::<f64>().ok()) {
-                    tell(at / 1e6);
-                }
-            }
-        };
-        let complaints = async {
-            let mut kept = Vec::new();
-            let Some(mut stderr) = stderr else { return kept };
-            let mut piece = [0; 1024];
-            while let Ok(length @ 1..) = stderr.read(&mut piece).await {
-                kept.extend_from_slice(&piece[..length]);
-                // The last words are the ones that matter.
-                kept.drain(..kept.len().saturating_sub(MAX_COMPLAINTS));
-            }
-            kept
-        };
-        let ((), complaints, status) = tokio::join!(follow, complaints, child.wait());
+        let mut running = Running(command.spawn().map_err(|error| self.not_started(error))?);
+        let (told, mut progress) = mpsc::channel(PROGRESS);
+        let (stdout, stderr) = (running.0.stdout.take(), running.0.stderr.take());
+        spawn_blocking(move || follow(stdout, &told));
+        let complaints = spawn_blocking(move || complaints(stderr));
+        while let Some(at) = progress.recv().await {
+            tell(at);
+        }
+        let status = running.ended().await;
+        let complaints = complaints.await.unwrap_or_default();
         if status.is_ok_and(|status| status.success()) {
             return Ok(());
         }
@@ -152,10 +151,10 @@ impl Ffmpeg {
         ))
     }
 
-    /// It asks nothing, and does not outlive us.
+    /// It asks nothing.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.0);
-        command.arg("-nostdin").stdin(Stdio::null()).kill_on_drop(true);
+        command.arg("-nostdin").stdin(Stdio::null());
         command
     }
 
@@ -165,6 +164,51 @@ impl Ffmpeg {
             _ => FfmpegError::Start(self.0.clone(), error),
         }
     }
+}
+
+/// It does not outlive who waits for it.
+struct Running(Child);
+
+impl Running {
+    async fn ended(&mut self) -> io::Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Of one that has ended already there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Tells how far it says that it is, in seconds, until it says no more.
+fn follow(stdout: Option<impl Read>, told: &mpsc::Sender<f64>) {
+    let Some(stdout) = stdout else { return };
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let at = line.strip_prefix("out_time_us=").and_then(|at| at.parse::<f64>().ok());
+        if at.is_some_and(|at| told.blocking_send(at / 1e6).is_err()) {
+            return;
+        }
+    }
+}
+
+/// What it complains of: the last words, which are the ones that matter.
+fn complaints(stderr: Option<impl Read>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut stderr) = stderr else { return kept };
+    let mut piece = [0; 1024];
+    while let Ok(length @ 1..) = stderr.read(&mut piece) {
+        kept.extend_from_slice(&piece[..length]);
+        kept.drain(..kept.len().saturating_sub(MAX_COMPLAINTS));
+    }
+    kept
 }
 
 /// A file as `ffmpeg` takes it: never as an option or another protocol.
