@@ -64,12 +64,10 @@ scenario('recording: the page of one, for all', { seconds: 150, beside: true }, 
   const asks = (path, { grant = { roomRecord: true }, room = 'hall', ...rest } = {}) =>
     fetch(`${server.base}/recordings/hall/${path}`, { headers: bearer(token({ room, identity: 'viewer', grant })), ...rest });
   // Who has no right sees nothing, and no path leads elsewhere.
-  check((await asks('all', { grant: {} })).status === 403 && (await asks(name, { grant: {} })).status === 403, 'who only joins may see it');
+  check((await asks(name, { grant: {} })).status === 403, 'who only joins may see it');
   check((await asks(name, { room: 'other' })).status === 403, 'a token of another room opens it');
   check((await fetch(`${server.base}/recordings/other/${name}`, { headers: bearer(token({ room: 'other', identity: 'viewer', grant: { roomRecord: true } })) })).status === 404, 'another room has it too');
   check((await asks(name, { method: 'DELETE' })).status === 403, 'who records may delete');
-  const [listed] = await (await asks('all')).json();
-  check(listed.recording === name && listed.state === 'ready' && listed.people.join() === 'Ada,Björn,Cleo', `listed is ${JSON.stringify(listed)}`);
   const { pass } = await (await asks(name)).json();
   const file = (path, headers = {}) => fetch(`${server.base}/recordings/hall/${name}/${path}`, { headers });
   const size = (await stat(join(data, 'recordings', name, 't02-camera.webm'))).size;

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Where something is at a time, are expressions that `ffmpeg` reckons for each picture: trees of `if`, so that even
-//! thousands of changes cost a dozen comparisons. What is not shown is two pixels large and outside.
+//! thousands of changes cost a dozen comparisons. What is not shown is small and outside.
 
 use std::fmt::Write as _;
 
@@ -19,8 +19,8 @@ const CANVAS: &str = "0x14181a";
 const COLOURS: [&str; 8] = [
     "0x2f6a5b", "0x7a4a8c", "0x9a4a2e", "0x35608f", "0x8a3d5c", "0x5c6420", "0x4a4f9c", "0x1f6f7a",
 ];
-/// What is not shown: its size, and where it is, in pixels.
-const HIDDEN: (i64, i64) = (2, -10_000);
+/// What is not shown: its size, and where it is, in pixels. Cheap, and not so small that a wide picture would have no height.
+const HIDDEN: (i64, i64) = (128, -10_000);
 
 /// Writes the graph. The inputs of `ffmpeg` are the pictures, then the sounds; the texts lie in `n0.txt` and so on, where `names`
 /// says that `ffmpeg` can write.

@@ -43,28 +43,28 @@ export class Archive {
     return Boolean(claims(this.#token)?.video?.roomAdmin);
   }
 
-  /** All that are kept, the latest first. */
+  /** The latest that are kept, the last one first. */
   async list() {
-    return (await this.#ask('all')).json();
+    const wanted = new URLSearchParams({ room: this.room, limit: 200 });
+    return (await (await this.#ask(`recordings?${wanted}`)).json()).recordings;
   }
 
   /** One of them: `manifest`, `captions`, and `file(name)`, the address of a file. */
   async open(recording) {
-    const { pass, ...rest } = await (await this.#ask(recording)).json();
-    const file = (name) => [...this.#path(recording), pass, name].map(encodeURIComponent).join('/');
+    const { pass, ...rest } = await (await this.#ask(this.#address(recording))).json();
+    const file = (name) => this.#address(recording, pass, name);
     return { ...rest, file };
   }
 
   async remove(recording) {
-    await this.#ask(recording, 'DELETE');
+    await this.#ask(this.#address(recording), 'DELETE');
   }
 
-  #path(what) {
-    return ['recordings', this.room, what];
+  #address(...parts) {
+    return ['recordings', this.room, ...parts].map(encodeURIComponent).join('/');
   }
 
-  async #ask(what, method = 'GET') {
-    const address = this.#path(what).map(encodeURIComponent).join('/');
+  async #ask(address, method = 'GET') {
     const response = await fetch(address, { method, headers: { authorization: `Bearer ${this.#token}` } }).catch(() => undefined);
     if (!response) throw new Error(UNREACHABLE);
     if (response.ok) return response;

@@ -1,11 +1,14 @@
 // The list of a room's recordings.
 
 import { at, copy, say } from '../dom.js';
-import { link } from './archive.js';
-import { NONE, REALLY, REMOVED, clock, day, spoken } from './wording.js';
 import { announce } from '../news.js';
+import { link } from './archive.js';
+import { NONE, REALLY, REMOVED, clock, day } from './wording.js';
 
-const STATES = { making: 'still being made', deleted: 'deleted', empty: 'nothing was recorded' };
+const STATES = {
+  asking: 'people are asked', recording: 'is being recorded', closing: 'is being finished', deleted: 'deleted', failed: 'could not be finished',
+  empty: 'nothing was recorded',
+};
 
 /** Shows them. */
 export async function showShelf(archive) {
@@ -16,20 +19,20 @@ export async function showShelf(archive) {
   at('shelf').hidden = false;
 }
 
-function entry(archive, { recording, unix_ms: unixMs, duration, state, people }) {
+function entry(archive, { name, begun, duration, state, people, files }) {
   const element = copy('recording');
-  const when = day(unixMs);
-  const seconds = duration / 1e9;
+  const when = day(begun);
+  const done = ['ready', 'uploading'].includes(state);
+  const plays = done && files > 0;
   const title = element.querySelector('a');
   title.textContent = when;
-  if (state === 'ready') title.href = link(archive.room, recording);
-  element.querySelector('.state').textContent = STATES[state] ?? clock(seconds);
-  if (state === 'ready') element.querySelector('.state').setAttribute('aria-label', spoken(seconds));
+  if (plays) title.href = link(archive.room, name);
+  element.querySelector('.state').textContent = plays ? clock(duration / 1000) : STATES[done ? 'empty' : state];
   element.querySelector('.people').textContent = people.join(', ');
   const button = element.querySelector('button');
-  button.hidden = !archive.mayDelete || state !== 'ready';
+  button.hidden = !archive.mayDelete || !plays;
   button.setAttribute('aria-label', `Delete the recording of ${when}`);
-  button.addEventListener('click', () => ask(archive, recording));
+  button.addEventListener('click', () => ask(archive, name));
   return element;
 }
 
