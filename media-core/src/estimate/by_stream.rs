@@ -50,7 +50,9 @@ impl ByStream {
                 };
                 let report = match fate {
                     Fate::Lost => Report::Lost,
-                    Fate::Received(offset) => Report::Received(offset.map(|ticks| i64::from(ticks) * 1_000_000 >> 10)),
+                    Fate::Received(offset) => {
+                        Report::Received(offset.map(|ticks| (i64::from(ticks) * 1_000_000) >> 10))
+                    }
                 };
                 self.reports.push((*number, report));
             }

@@ -15,6 +15,7 @@ pub const MAX_WAITING: usize = 32;
 
 /// What is known of a packet that an FEC packet protects.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Known<'a> {
     /// It has come as it was sent.
     Exact(RtpView<'a>),

@@ -148,7 +148,7 @@ pub fn dependency_descriptor(data: &[u8]) {
     let mut choices = Choices::new(data);
     let mut state = DependencyState::new();
     // A receiver that gets some decode targets only.
-    let (mut receiver, targets) = (DependencyState::new(), u32::from(data.len() as u8));
+    let (mut receiver, targets) = (DependencyState::new(), u32::try_from(data.len()).unwrap_or(u32::MAX));
     while !choices.is_empty() {
         let element = choices.short();
         if let Some(frame) = state.read(element) {

@@ -8,10 +8,11 @@ use smallvec::{SmallVec, smallvec};
 use crate::endpoint::{Endpoint, StreamRef};
 use crate::event::Transmit;
 use crate::fec::protector::Leaving;
-use crate::packet::{Extension, Kind, Packet, RtpView, SeqNo};
+use crate::packet::{Extension, Packet, RtpView, SeqNo};
 use crate::payload::MediaKind;
 use crate::receive::stream::Origin;
 use crate::router::Router;
+use crate::router::output::seal;
 use crate::send::datagram::{self, Transmission, Written};
 use crate::send::note::{Form, Note};
 use crate::send::outgoing::Outgoing;
@@ -28,7 +29,7 @@ pub(super) fn protect(
     let Some(protector) = &mut outgoing.protector else {
         return;
     };
-    let share = endpoint.demand.protection();
+    let share = f32::from(endpoint.demand.protection()) / 100.0;
     if share <= 0.0 {
         return protector.rest();
     }
@@ -52,8 +53,7 @@ impl Router {
     pub(super) fn write_fec(&mut self, now: Instant, key: usize, note: &Note, buf: &mut [u8]) -> Option<Transmit> {
         let outgoing = self.subscriptions.get_mut(note.subscription.0)?;
         let endpoint = self.endpoints.at_mut(key)?;
-        let seq = endpoint.transport_seq;
-        let transmission = Transmission::new(now, self.epoch, seq, outgoing);
+        let transmission = Transmission::new(now, self.epoch, endpoint.transport_seq, outgoing);
         let row = outgoing.protector.as_mut()?.take()?;
         let written = datagram::write_fec(&row, note.timestamp, outgoing, transmission, buf);
         if let Some(protector) = &mut outgoing.protector {
@@ -63,18 +63,9 @@ impl Router {
             endpoint.drops.count(DropReason::TooLong);
             return None;
         };
-        let route = endpoint.transport.route(Kind::Rtp)?;
-        let len = endpoint
-            .transport
-            .seal_rtp(buf, written.header, written.len, written.seq)?;
         outgoing.fec_seq = outgoing.fec_seq.plus(1);
         let numbered = outgoing.extensions.id(Extension::TransportCc).is_some();
-        if let Some(line) = &mut endpoint.line {
-            line.on_sent(now, numbered.then_some(seq), &buf[..len]);
-        }
-        endpoint.transport_seq = seq.wrapping_add(u16::from(numbered));
-        endpoint.bytes.1 += len as u64;
-        Some(Transmit { route, len })
+        seal(now, endpoint, (&written, numbered), buf)
     }
 
     /// An FEC packet over a stream has come.

@@ -7,8 +7,8 @@ use std::time::Instant;
 use crate::config::SubscriptionId;
 use crate::estimate::{Heard, Line};
 use crate::event::Transmit;
-use crate::packet::Kind;
 use crate::router::Router;
+use crate::router::output::seal;
 use crate::rtcp::{Bitrate, Ccfb, TransportCc};
 use crate::send::Note;
 use crate::send::datagram::{self, Transmission};
@@ -56,21 +56,14 @@ impl Router {
         if !wanted || !endpoint.queue.is_empty() || endpoint.leaving.is_some() {
             return None;
         }
-        let route = endpoint.transport.route(Kind::Rtp)?;
         let of = |id: &SubscriptionId| Some((*id, self.subscriptions.get(id.0)?.padding_pt()?));
         let (id, pt) = endpoint.subscriptions.iter().find_map(of)?;
         let outgoing = self.subscriptions.get_mut(id.0)?;
         let endpoint = self.endpoints.at_mut(key)?;
         let seq = endpoint.transport_seq;
         let written = datagram::write_padding(outgoing, pt, Transmission::new(now, self.epoch, seq, outgoing), buf)?;
-        let len = endpoint
-            .transport
-            .seal_rtp(buf, written.header, written.len, written.seq)?;
         outgoing.rtx_seq = outgoing.rtx_seq.plus(1);
-        endpoint.transport_seq = seq.wrapping_add(1);
-        endpoint.bytes.1 += len as u64;
-        endpoint.line.as_mut()?.on_sent(now, Some(seq), &buf[..len]);
-        Some(Transmit { route, len })
+        seal(now, endpoint, (&written, true), buf)
     }
 
     /// A subscriber tells when packets arrived.
@@ -79,8 +72,9 @@ impl Router {
             return;
         };
         let Some(line) = &mut endpoint.line else { return };
-        let heard = line.on_feedback(now, feedback);
-        self.on_heard(now, key, heard);
+        if let Some(heard) = line.on_feedback(now, feedback) {
+            self.on_heard(now, key, heard);
+        }
     }
 
     /// A subscriber tells the same by SSRC (RFC 8888): who does so has a line from then on.
@@ -115,7 +109,7 @@ impl Router {
     pub(super) fn on_bound(&mut self, now: Instant, key: usize, bound: Bitrate) {
         if let Some(endpoint) = self.endpoints.at_mut(key) {
             let line = endpoint.line.get_or_insert_with(|| Box::new(Line::new(now)));
-            line.on_remb(bound);
+            line.on_remb(now, bound);
             self.share_when_due(now, key);
         }
     }

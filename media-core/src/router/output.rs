@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use crate::endpoint::Leaving;
+use crate::endpoint::{Endpoint, Leaving};
 use crate::event::{Event, Transmit};
 use crate::packet::{Extension, Kind, Ssrc};
 use crate::router::Router;
 use crate::router::fec::protect;
 use crate::router::rtcp_in::INITIAL_RTT;
 use crate::rtcp;
-use crate::send::datagram::{self, Content, Transmission};
+use crate::send::datagram::{self, Content, Transmission, Written};
 use crate::send::note::{Form, Note};
 use crate::send::redundancy::Redundancy;
 use crate::stats::DropReason;
@@ -87,10 +87,7 @@ impl Router {
                 let redundancy = Redundancy::of(note, received, (outgoing, stream), depth);
                 along = redundancy.depth();
                 discardable = received.info.discardable;
-                let active = match note.form {
-                    Form::Media => outgoing.active_targets(note.encoding, stream.dependency(), received.info.keyframe),
-                    _ => None,
-                };
+                let active = outgoing.active_targets(note, stream.dependency(), received.info.keyframe);
                 let content = Content {
                     received,
                     params,
@@ -113,17 +110,9 @@ impl Router {
             _ => {}
         }
         protect(endpoint, outgoing, (note, &written, discardable), plain);
-        let route = endpoint.transport.route(Kind::Rtp)?;
-        let len = endpoint
-            .transport
-            .seal_rtp(buf, written.header, written.len, written.seq)?;
         // What is sent again to the last bit has the number that it had.
         let numbered = repeat.is_none() && outgoing.extensions.id(Extension::TransportCc).is_some();
-        if let Some(line) = &mut endpoint.line {
-            line.on_sent(now, numbered.then_some(endpoint.transport_seq), &buf[..len]);
-        }
-        endpoint.transport_seq = endpoint.transport_seq.wrapping_add(u16::from(numbered));
-        endpoint.bytes.1 += len as u64;
+        let transmit = seal(now, endpoint, (&written, numbered), buf)?;
         if note.form.is_again() {
             outgoing.rtx_seq = outgoing.rtx_seq.plus(1);
         } else {
@@ -138,7 +127,7 @@ impl Router {
                 spatial: note.encoding,
             });
         }
-        Some(Transmit { route, len })
+        Some(transmit)
     }
 
     fn seal_rtcp(&mut self, key: usize, buf: &mut [u8], len: usize) -> Option<Transmit> {
@@ -184,4 +173,25 @@ impl Router {
         let bye = rtcp::bye::write(buf.get_mut(len..)?, ssrcs, "")?;
         self.seal_rtcp(key, buf, len + bye)
     }
+}
+
+/// Seals the RTP packet that is in `buf`, and counts it; `numbered`: with the next transport-wide number.
+#[inline]
+pub(super) fn seal(
+    now: Instant,
+    endpoint: &mut Endpoint,
+    (written, numbered): (&Written, bool),
+    buf: &mut [u8],
+) -> Option<Transmit> {
+    let route = endpoint.transport.route(Kind::Rtp)?;
+    let len = endpoint
+        .transport
+        .seal_rtp(buf, written.header, written.len, written.seq)?;
+    let seq = endpoint.transport_seq;
+    if let Some(line) = &mut endpoint.line {
+        line.on_sent(now, numbered.then_some(seq), buf.get(..len)?);
+    }
+    endpoint.transport_seq = seq.wrapping_add(u16::from(numbered));
+    endpoint.bytes.1 += len as u64;
+    Some(Transmit { route, len })
 }

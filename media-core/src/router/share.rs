@@ -96,7 +96,7 @@ impl Router {
         let near = matches!(endpoint.transport, Transport::Local(_));
         let hears = |(stage, key)| near || self.stages.get(&stage).is_none_or(|stage| stage.hears(key));
         let flows = |track: &Track| !track.muted && track.stage.is_none_or(hears);
-        let protection = f64::from(endpoint.demand.protection());
+        let protection = endpoint.demand.protection();
         let mut claims = std::mem::take(&mut self.claims);
         claims.clear();
         let (mut sound, mut measured) = (0, true);
@@ -117,8 +117,7 @@ impl Router {
                 measured &= rate.is_some() || !track.started;
                 sound += rate.map_or(0, |rate| rate.0);
             } else {
-                let ahead = outgoing.protector.as_ref().map_or(0.0, |_| protection);
-                let (claim, known) = claim(now, track, outgoing, ahead);
+                let (claim, known) = claim(now, track, outgoing, protection);
                 measured &= known;
                 claims.push(claim);
             }
@@ -206,14 +205,15 @@ impl Router {
     }
 }
 
-/// How a stream of `track` can be sent to a subscriber, with so many FEC packets `ahead` for each of its own, and what each way
-/// takes; and whether that was measured.
-fn claim(now: Instant, track: &Track, outgoing: &Outgoing, ahead: f64) -> (Claim<SubscriptionId>, bool) {
+/// How a stream of `track` can be sent to a subscriber, and what each way takes; and whether that was measured. `protection`: so
+/// many FEC packets go with a hundred, if it takes them.
+fn claim(now: Instant, track: &Track, outgoing: &Outgoing, protection: u8) -> (Claim<SubscriptionId>, bool) {
     let forwarder = &outgoing.forwarder;
     let mut claim = Claim::new(outgoing.id, outgoing.rank, !outgoing.patience.is_over(now));
     // What is lost has to be sent again.
-    let again = f64::from(outgoing.report.fraction_lost()) / 256.0;
-    let again = |rate: Bitrate| Bitrate(rate.0 + (rate.0 as f64 * (again + ahead)) as u64);
+    let lost = u64::from(outgoing.report.fraction_lost());
+    let ahead = outgoing.protector.as_ref().map_or(0, |_| u64::from(protection));
+    let again = |rate: Bitrate| Bitrate(rate.0 + rate.0 * lost / 256 + rate.0 * ahead / 100);
     let target = forwarder.target();
     let Some(best) = track.live().best(target.spatial) else {
         return (claim, true);

@@ -78,7 +78,7 @@ impl<'a> Ccfb<'a> {
     /// When the report was made, in µs; begins anew after [`TIMESTAMP_WRAP`].
     #[must_use]
     pub fn micros(&self) -> i64 {
-        i64::from(self.timestamp) * 1_000_000 >> 16
+        (i64::from(self.timestamp) * 1_000_000) >> 16
     }
 }
 
@@ -165,9 +165,9 @@ mod tests {
     #[test]
     fn as_others_write_it() {
         let metric = |n: u16| CcFeedbackMetricBlock {
-            received: n % 3 != 0,
-            ecn: if n % 2 == 0 { Ecn::NotEct } else { Ecn::Ce },
-            arrival_time_offset: if n % 3 == 0 { 0 } else { n * 30 },
+            received: !n.is_multiple_of(3),
+            ecn: if n.is_multiple_of(2) { Ecn::NotEct } else { Ecn::Ce },
+            arrival_time_offset: if n.is_multiple_of(3) { 0 } else { n * 30 },
         };
         let blocks = [(9, 65_530, 13), (10, 0, 0), (11, 77, 200)];
         let report = CcFeedbackReport {

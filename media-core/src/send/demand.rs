@@ -12,8 +12,8 @@ use crate::send::redundancy::MAX_DEPTH;
 
 /// Lost packets in a hundred from which on the sound before goes along, and the two before.
 const SOUND: [f32; MAX_DEPTH] = [1.0, 6.0];
-/// Lost packets in a hundred from which on pictures are protected, and with how many FEC packets for each.
-const PICTURES: [(f32, f32); 3] = [(1.5, 0.2), (4.0, 0.35), (8.0, 0.5)];
+/// Lost packets in a hundred from which on pictures are protected, and with how many FEC packets for a hundred.
+const PICTURES: [(f32, u8); 3] = [(1.5, 20), (4.0, 35), (8.0, 50)];
 /// Round trips from which on, and down to which, pictures are protected: a packet that is asked for comes a round trip and some
 /// ms late, and those who watch then wait that much longer for all of them.
 const FAR: [Duration; 2] = [Duration::from_millis(160), Duration::from_millis(120)];
@@ -48,14 +48,14 @@ impl Demand {
         self.limit.map_or(self.sound.level, |limit| limit.min(self.sound.level))
     }
 
-    /// How many FEC packets go with each packet of pictures, at most a half; 0 where there is no use for them.
+    /// How many FEC packets go with a hundred packets of pictures, at most 50; 0 where there is no use for them.
     #[must_use]
     #[inline]
-    pub fn protection(&self) -> f32 {
+    pub fn protection(&self) -> u8 {
         let level = self.pictures.level.checked_sub(1).filter(|_| self.far);
         level
             .and_then(|level| PICTURES.get(level))
-            .map_or(0.0, |(_, share)| *share)
+            .map_or(0, |(_, share)| *share)
     }
 
     /// The receiver has told of single packets: so many have arrived, and so many are newly known to be lost, or to have
@@ -234,25 +234,17 @@ mod tests {
         let ms = Duration::from_millis;
         let mut demand = Demand::default();
         let at = listen(&mut demand, Instant::now(), 10, 10);
-        assert_eq!(demand.protection(), 0.0, "10 %, the round trip is not known");
-        for (rtt, share) in [
-            (30, 0.0),
-            (159, 0.0),
-            (160, 0.5),
-            (121, 0.5),
-            (119, 0.0),
-            (150, 0.0),
-            (300, 0.5),
-        ] {
+        assert_eq!(demand.protection(), 0, "10 %, the round trip is not known");
+        for (rtt, share) in [(30, 0), (159, 0), (160, 50), (121, 50), (119, 0), (150, 0), (300, 50)] {
             demand.on_round_trip(ms(rtt));
             assert_eq!(demand.protection(), share, "{rtt} ms");
         }
         let at = listen(&mut demand, at, 0, 30);
-        assert_eq!(demand.protection(), 0.0, "nothing is lost");
+        assert_eq!(demand.protection(), 0, "nothing is lost");
         let at = listen(&mut demand, at, 40, 10);
-        assert_eq!(demand.protection(), 0.2, "2.5 %");
+        assert_eq!(demand.protection(), 20, "2.5 %");
         listen(&mut demand, at, 20, 10);
-        assert_eq!(demand.protection(), 0.35, "5 %");
+        assert_eq!(demand.protection(), 35, "5 %");
     }
 
     #[test]
@@ -260,8 +252,8 @@ mod tests {
         let (mut demand, start) = (Demand::default(), Instant::now());
         demand.on_round_trip(Duration::from_millis(300));
         (0..10).for_each(|second| demand.on_report(start + Duration::from_secs(second), 50, 26));
-        assert_eq!((demand.depth(), demand.protection()), (2, 0.0));
+        assert_eq!((demand.depth(), demand.protection()), (2, 0));
         (0..10).for_each(|second| demand.on_picture_report(start + Duration::from_secs(second), 100, 26));
-        assert_eq!(demand.protection(), 0.5);
+        assert_eq!(demand.protection(), 50);
     }
 }

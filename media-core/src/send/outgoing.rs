@@ -10,6 +10,7 @@ use crate::packet::{Extension, ExtensionMap, Mid, Pt, SeqNo};
 use crate::payload::{Codec, DependencyState, MediaKind};
 use crate::send::datagram::ActiveTargets;
 use crate::send::log::{self, SentLog};
+use crate::send::note::{Form, Note};
 use crate::send::repeat::Repeats;
 use crate::send::report::SendReport;
 
@@ -94,18 +95,20 @@ impl Outgoing {
         }
     }
 
-    /// The decode targets that the receiver is to be told of with a packet of `encoding`; `None` where it knows. `anew`: the packet
+    /// The decode targets that the receiver is to be told of with the packet of `note`; `None` where it knows. `anew`: the packet
     /// brings a structure, with which all targets are produced unless it says otherwise.
     #[inline]
     pub(crate) fn active_targets<'a>(
         &mut self,
-        encoding: u8,
+        note: &Note,
         dependency: &'a DependencyState,
         anew: bool,
     ) -> Option<ActiveTargets<'a>> {
-        self.extensions.id(Extension::DependencyDescriptor)?;
+        self.extensions
+            .id(Extension::DependencyDescriptor)
+            .filter(|_| note.form == Form::Media)?;
         let (structure, all) = (dependency.structure()?, dependency.active_targets());
-        let (spatial, temporal) = self.forwarder.layers(encoding)?;
+        let (spatial, temporal) = self.forwarder.layers(note.encoding)?;
         let targets = structure.targets_within(spatial, temporal) & all;
         self.restricted = targets != all || self.restricted && !anew;
         // Without any target it is better to say nothing.

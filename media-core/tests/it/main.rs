@@ -17,6 +17,7 @@ mod local_peer;
 mod loss;
 mod mute_and_pause;
 mod narrow_line;
+mod other_reports;
 mod rough_weather;
 mod sent_again;
 mod shared_line;

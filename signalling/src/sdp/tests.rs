@@ -319,6 +319,39 @@ fn fec_is_agreed_where_it_is_offered() {
 }
 
 #[test]
+fn one_way_of_telling_what_a_line_carries_is_enough() {
+    let (_, text) = OFFERS.iter().find(|(known, _)| *known == "chromium-whep").unwrap();
+    let told = |text: &str| {
+        let agreement = send_all(&Description::parse(text).unwrap(), None).unwrap();
+        let feedback = agreement.sections[1].formats[0].feedback.clone();
+        let other = |kind: &String| !["nack", "nack pli", "ccm fir"].contains(&kind.as_str());
+        feedback.into_iter().filter(other).collect::<Vec<_>>()
+    };
+    assert_eq!(told(text), ["transport-cc"], "of that and REMB");
+    let lines = |keep: fn(&str) -> bool| {
+        let lines = text.lines().filter(|line| keep(line));
+        lines.map(|line| format!("{line}\r\n")).collect::<String>()
+    };
+    let without = lines(|line| !line.ends_with(" transport-cc"));
+    assert_eq!(told(&without), ["goog-remb"]);
+    assert_eq!(
+        told(&lines(|line| !line.contains("transport-wide-cc"))),
+        ["goog-remb"],
+        "it cannot be numbered"
+    );
+    assert_eq!(told(&(without + "a=rtcp-fb:* ack ccfb\r\n")), ["ack ccfb"]);
+    let (_, whip) = OFFERS.iter().find(|(known, _)| *known == "chromium-whip").unwrap();
+    let offer = whip.replace(" transport-cc\r\n", " ack ccfb\r\n");
+    let agreement = receive_all(&Description::parse(&offer).unwrap());
+    let formats = agreement.sections.iter().flat_map(|section| &section.formats);
+    assert!(
+        formats
+            .clone()
+            .all(|format| !format.has_feedback("ack ccfb") && !format.has_feedback("goog-remb"))
+    );
+}
+
+#[test]
 fn a_publisher_may_send_fec() {
     let (_, text) = OFFERS.iter().find(|(known, _)| *known == "chromium-whip").unwrap();
     assert!(!receive_all(&Description::parse(text).unwrap()).has_fec());

@@ -238,7 +238,7 @@ impl Section {
                     .map(|ssrc| StreamIds::new(ssrc).with_rtx(numbers().nth(1)));
             }
             "ssrc" if self.stream.is_none() => {
-                self.stream = numbers().next().map(|ssrc| StreamIds::new(ssrc));
+                self.stream = numbers().next().map(StreamIds::new);
             }
             _ => {}
         }

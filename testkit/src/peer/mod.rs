@@ -13,6 +13,7 @@
 //! | [`source`] | when there is a frame, of which layer and size |
 //! | [`body`], [`vp8`] | payloads that can be recognised, byte by byte |
 //! | `red` | sound with redundancy |
+//! | `ccfb` | feedback by SSRC |
 //! | `fec` | FEC over pictures |
 //! | [`send`] | one outgoing track: packets, RTX, sender reports |
 //! | [`receive`] | one incoming stream: gaps, NACK, PLI, report blocks |
@@ -21,6 +22,7 @@
 //! | [`preset`] | the usual cameras, microphones and viewers |
 
 pub mod body;
+mod ccfb;
 mod fec;
 pub mod preset;
 pub mod receive;

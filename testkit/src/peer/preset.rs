@@ -152,6 +152,7 @@ fn receiver(mid: Option<&str>, stream: StreamIds, codec: CodecParams) -> Receive
         },
         cname: "router".to_owned(),
         nack: true,
+        ccfb: false,
         pli: true,
         view: true,
         layers: LayerTarget::BEST,

@@ -46,6 +46,8 @@ pub struct ReceiveConfig {
     pub cname: String,
     /// Asks for lost packets.
     pub nack: bool,
+    /// Tells what has arrived by SSRC (RFC 8888).
+    pub ccfb: bool,
     /// Asks for keyframes when nothing can be decoded.
     pub pli: bool,
     /// Looks into each payload and keeps every picture: for bounded runs.

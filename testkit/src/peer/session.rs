@@ -8,6 +8,7 @@ use althing_media_core::rtcp::transport_cc::{self, Feedback};
 use althing_media_core::rtcp::{self, Message, rr};
 use althing_media_core::time::{NtpTime, WallClock};
 
+use super::ccfb::Ccfb;
 use super::receive::{ReceiveConfig, Receiver, wire_ssrc};
 use super::send::{SendConfig, Sender, Wire};
 use crate::rng::Rng;
@@ -30,6 +31,8 @@ pub struct Session {
     next_report: Instant,
     /// Of packets with transport-wide numbers.
     arrivals: Arrivals,
+    /// Of streams whose receiver tells of them by SSRC.
+    ccfb: Ccfb,
     stats: SessionStats,
 }
 
@@ -58,6 +61,7 @@ impl Session {
             next_report: now + FIRST_REPORT,
             stats: SessionStats::default(),
             arrivals: Arrivals::new(now),
+            ccfb: Ccfb::new(now),
         }
     }
 
@@ -108,6 +112,9 @@ impl Session {
             Some(Kind::Rtp) => match RtpView::parse(packet) {
                 Ok(rtp) => {
                     self.note_arrival(now, &rtp);
+                    if self.receivers.iter().any(|receiver| receiver.config().ccfb) {
+                        self.ccfb.on_packet(now, &rtp);
+                    }
                     let wire = &mut self.wire;
                     if !self
                         .receivers
@@ -209,6 +216,7 @@ impl Session {
         frames
             .chain(asks)
             .chain(self.arrivals.next_timeout())
+            .chain(self.ccfb.next_timeout())
             .fold(self.next_report, Instant::min)
     }
 
@@ -221,6 +229,12 @@ impl Session {
             .iter_mut()
             .for_each(|receiver| receiver.handle_timeout(now, &mut self.wire));
         self.report_arrivals(now);
+        if let Some(report) = self.ccfb.take(now) {
+            self.wire.push(|buf| {
+                buf.get_mut(..report.len())?.copy_from_slice(&report);
+                Some(report.len())
+            });
+        }
         if now >= self.next_report {
             self.next_report = now + REPORT_EVERY;
             self.senders

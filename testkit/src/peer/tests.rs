@@ -41,6 +41,7 @@ fn receives(codec: CodecParams, stream: StreamIds) -> ReceiveConfig {
         extensions: ExtensionMap::new(),
         cname: "camera".to_owned(),
         nack: true,
+        ccfb: false,
         pli: true,
         view: true,
         layers: LayerTarget::BEST,

@@ -734,7 +734,7 @@ fn decode_targets_within_layers() {
         (0b0001, 0b0011, 0b0101)
     );
     assert_eq!(
-        (within(1..=1, 1), within(0..=u8::MAX, u8::MAX), within(2..=1, 9)),
+        (within(1..=1, 1), within(0..=u8::MAX, u8::MAX), within(2..=3, 9)),
         (0b1100, 0b1111, 0)
     );
 }
