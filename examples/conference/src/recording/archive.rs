@@ -18,13 +18,13 @@ use althing_recorder::recording::Entry;
 use althing_recorder::recording::entry::DeleteReason;
 use althing_recorder::recording::folder::{self, LOG, MANIFEST, State as FolderState};
 use aws_lc_rs::hmac;
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
@@ -102,8 +102,14 @@ async fn file(
         return Err((StatusCode::FORBIDDEN, sentence));
     }
     let kind = kind(&file).filter(|_| is_plain(&recording)).ok_or_else(not_found)?;
-    let path = recorder.0.folder.join(recording).join(file);
-    let served = range::serve(path, kind, &headers).await;
+    let folder = recorder.0.folder.join(recording);
+    let served = range::serve(folder.join(&file), kind, &headers).await;
+    if let Some(store) = &recorder.0.store
+        && matches!(&served, Err(error) if error.kind() == io::ErrorKind::NotFound)
+        && let Some(stored) = store.stored(&folder, &file).await
+    {
+        return Ok(range::serve_stored(stored, kind, &headers));
+    }
     served.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => (StatusCode::NOT_FOUND, "There is no such file.".to_owned()),
         _ => unreadable(&error),

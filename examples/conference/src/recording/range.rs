@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::store::StoredFile;
 use super::stream::Stream;
 
 /// The most bytes of an answer to a range.
@@ -41,32 +42,10 @@ enum Wanted {
 /// The file, or what is wanted of it. The file is read elsewhere than where requests are answered.
 pub(super) async fn serve(path: PathBuf, kind: &'static str, headers: &HeaderMap) -> io::Result<Response> {
     let (mut file, size, changed) = spawn_blocking(move || open(path)).await.map_err(io::Error::other)??;
-    let tag = format!("\"{size:x}-{changed:x}\"");
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let common = [
-        (ACCEPT_RANGES, "bytes"),
-        (CACHE_CONTROL, "private, no-cache"),
-        (CONTENT_TYPE, kind),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-    ];
-    if text(IF_NONE_MATCH) == Some(tag.as_str()) {
-        return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, tag)]).into_response());
-    }
-    // A part of what is another file by now would not fit to what the browser has.
-    let same = text(IF_RANGE).is_none_or(|known| known == tag);
-    let wanted = text(RANGE)
-        .filter(|_| same)
-        .map_or(Wanted::All, |range| wanted(range, size));
-    let (status, from, length) = match wanted {
-        Wanted::All => (StatusCode::OK, 0, size),
-        Wanted::Part(from, length) => (StatusCode::PARTIAL_CONTENT, from, length),
-        Wanted::Nothing => {
-            let range = [(CONTENT_RANGE, format!("bytes */{size}"))];
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, common, range).into_response());
-        }
+    let (response, part) = answer(size, &format!("\"{size:x}-{changed:x}\""), kind, headers);
+    let Some((from, length, pieces)) = part else {
+        return Ok(response);
     };
-    let (pieces, body) = mpsc::channel(PIECES);
     spawn_blocking(move || {
         let mut left = length;
         let mut ready = file.seek(SeekFrom::Start(from)).map(drop);
@@ -81,13 +60,67 @@ pub(super) async fn serve(path: PathBuf, kind: &'static str, headers: &HeaderMap
             ready = Ok(());
         }
     });
-    let mut response = (status, common, [(ETAG, tag), (CONTENT_LENGTH, length.to_string())]).into_response();
+    Ok(response)
+}
+
+/// As [`serve`], of a file that is only in the store.
+pub(super) fn serve_stored(stored: StoredFile, kind: &'static str, headers: &HeaderMap) -> Response {
+    let (response, part) = answer(stored.bytes, &format!("\"{}\"", stored.sha256), kind, headers);
+    if let Some((from, length, pieces)) = part {
+        tokio::spawn(async move {
+            let (mut at, end) = (from, from + length);
+            while at < end {
+                let until = end.min(at + LONGEST);
+                let piece = stored.read(at..until).await;
+                let failed = piece.is_err();
+                if pieces.send(piece).await.is_err() || failed {
+                    return;
+                }
+                at = until;
+            }
+        });
+    }
+    response
+}
+
+/// From where, how many bytes, and where to put them.
+type Part = (u64, u64, mpsc::Sender<io::Result<Bytes>>);
+
+/// The answer to who asks for a file of this size, and what is to be read for it.
+fn answer(size: u64, tag: &str, kind: &'static str, headers: &HeaderMap) -> (Response, Option<Part>) {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let common = [
+        (ACCEPT_RANGES, "bytes"),
+        (CACHE_CONTROL, "private, no-cache"),
+        (CONTENT_TYPE, kind),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    if text(IF_NONE_MATCH) == Some(tag) {
+        return ((StatusCode::NOT_MODIFIED, common, [(ETAG, tag)]).into_response(), None);
+    }
+    // A part of what is another file by now would not fit to what the browser has.
+    let same = text(IF_RANGE).is_none_or(|known| known == tag);
+    let wanted = text(RANGE)
+        .filter(|_| same)
+        .map_or(Wanted::All, |range| wanted(range, size));
+    let (status, from, length) = match wanted {
+        Wanted::All => (StatusCode::OK, 0, size),
+        Wanted::Part(from, length) => (StatusCode::PARTIAL_CONTENT, from, length),
+        Wanted::Nothing => {
+            let range = [(CONTENT_RANGE, format!("bytes */{size}"))];
+            return ((StatusCode::RANGE_NOT_SATISFIABLE, common, range).into_response(), None);
+        }
+    };
+    let (pieces, body) = mpsc::channel(PIECES);
+    let about = [(ETAG, tag), (CONTENT_LENGTH, &length.to_string())];
+    let mut response = (status, common, about).into_response();
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {from}-{}/{size}", from + length - 1);
         insert(&mut response, CONTENT_RANGE, &range);
     }
     *response.body_mut() = Body::new(Stream(body));
-    Ok(response)
+    (response, Some((from, length, pieces)))
 }
 
 fn insert(response: &mut Response, name: HeaderName, value: &str) {

@@ -27,13 +27,19 @@ mod place;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use althing_recorder::file::Event;
 use althing_recorder::upload::Parts;
+use bytes::Bytes;
+use object_store::ObjectStoreExt as _;
+use object_store::path::Path as ObjectPath;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 
 use self::file::{Failure, Means};
 use self::folder::Folder;
@@ -136,6 +142,20 @@ impl Store {
         }
     }
 
+    /// A file of a recording, if the store has it.
+    pub(super) async fn stored(&self, recording: &Path, file: &str) -> Option<StoredFile> {
+        let (path, name) = (recording.to_owned(), file.to_owned());
+        let stored = spawn_blocking(move || notes::read(&path).ok()?.sent(&name)?.stored.clone());
+        let stored = stored.await.ok()??;
+        let place = &self.0.means.place;
+        Some(StoredFile {
+            bytes: stored.bytes,
+            sha256: stored.sha256,
+            object: place.object(recording, file),
+            place: place.clone(),
+        })
+    }
+
     /// Tells the task of a recording what is wanted, and starts it if there is none.
     fn want(&self, recording: &Path, change: impl FnOnce(&mut Wanted)) {
         let change = |wanted: &mut Wanted| {
@@ -228,6 +248,27 @@ impl Store {
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<PathBuf, watch::Sender<Wanted>>> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that the store has.
+#[derive(Debug)]
+pub(super) struct StoredFile {
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
+    object: ObjectPath,
+    place: Place,
+}
+
+impl StoredFile {
+    /// Bytes of it.
+    pub(super) async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let read = self.place.objects.get_range(&self.object, range).await;
+        read.map_err(|error| {
+            let problem = place::problem(&error);
+            tracing::warn!(object = %self.object, problem, "a stored file cannot be read");
+            io::Error::other(problem)
+        })
     }
 }
 

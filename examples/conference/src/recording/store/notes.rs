@@ -1,6 +1,6 @@
 //! The journal of one recording on the disk.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,11 @@ struct Inner {
     /// Made with the first line.
     file: Option<File>,
     journal: Journal,
+}
+
+/// What was sent of a recording, for who does not write: a line that is being written is left alone.
+pub(super) fn read(recording: &Path) -> io::Result<Journal> {
+    Ok(Journal::read(&fs::read(recording.join(JOURNAL))?).0)
 }
 
 impl Notes {

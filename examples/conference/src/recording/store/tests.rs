@@ -15,12 +15,16 @@ use althing_recorder::recording::folder::{self, Folder, LOG, MANIFEST};
 use althing_recorder::recording::{Manifest, Person, Recording, RecordingConfig, Signer};
 use althing_recorder::upload::{JOURNAL, Journal, Parts};
 use althing_recorder::{Frame, MediaTime, TrackFormat, VideoFormat};
+use axum::body::to_bytes;
+use axum::http::header::{CONTENT_RANGE, RANGE};
+use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
 use super::place::Place;
 use super::{Store, StoreSettings, Told};
+use crate::recording::range::serve_stored;
 
 /// Larger than the rooms at the start of a WebM.
 const PART: usize = 64 << 10;
@@ -242,6 +246,16 @@ async fn media_leave_the_folder_when_they_are_proved_to_be_stored_and_the_store_
     assert!(!scene.media().exists());
     assert_eq!(scene.object(MEDIA).await.unwrap().len(), 3 * PART);
     scene.assert_same(MANIFEST).await;
+    // Who plays it gets it from there.
+    let stored = store.stored(&scene.folder, MEDIA).await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert(RANGE, "bytes=65530-65539".parse().unwrap());
+    let answer = serve_stored(stored, "video/webm", &headers);
+    assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(answer.headers()[CONTENT_RANGE], "bytes 65530-65539/196608");
+    let body = to_bytes(answer.into_body(), 100).await.unwrap();
+    assert_eq!(body[..], noise(3 * PART)[65_530..65_540]);
+    assert!(store.stored(&scene.folder, "t02-camera.webm").await.is_none());
 
     let manifest = || -> Manifest { serde_json::from_slice(&fs::read(scene.folder.join(MANIFEST)).unwrap()).unwrap() };
     folder::delete(&scene.folder, DeleteReason::Requested, signer(), 99).unwrap();
