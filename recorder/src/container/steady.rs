@@ -17,8 +17,8 @@ use crate::frame::{Frame, MediaTime, TrackFormat};
 
 /// How far time and samples may be apart, in nanoseconds.
 const TOLERANCE: u64 = 20_000_000;
-/// The longest hole that is filled, with some 300 kB: an hour.
-const LONGEST_FILL: u64 = 3600 * 1_000_000_000;
+/// The longest hole that is filled, with some 6 kB: a minute. A player has to jump over a longer one.
+const LONGEST_FILL: u64 = 60 * 1_000_000_000;
 /// One of the frames that empty packets consist of: 2.5 ms, in nanoseconds.
 const EMPTY_FRAME: u64 = 2_500_000;
 /// So many of them are the longest packet, 120 ms.

@@ -222,9 +222,10 @@ fn a_slow_disk_costs_frames_and_nobody_waits() {
     let path = folder.0.join("slow.mkv");
     decodes(&path);
     let (packets, _) = probe(&path);
-    for (track, count) in written.into_iter().enumerate() {
-        assert_eq!(packets.iter().filter(|packet| packet.0 == track).count(), count);
-    }
+    let found = |track| packets.iter().filter(|packet| packet.0 == track).count();
+    assert_eq!(found(0), written[0]);
+    // Of sound, what was left out is filled with silence.
+    assert!(found(1) > written[1], "{} packets, {written:?} frames", found(1));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 import { DELETED, EMPTY, VERSION } from './wording.js';
 
-/** A hole that a file is not played through: nothing fills it. */
-const LONG_HOLE = 3600;
+/** A hole that a file is not played through: from a minute on nothing fills it. */
+const LONG_HOLE = 59;
 /** A picture that stands still for longer is taken away. */
 const FROZEN = 2;
 /** So long before a file begins it is loaded. */
