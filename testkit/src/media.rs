@@ -75,7 +75,37 @@ pub fn video(codec: Codec, seconds: u32) -> Clip {
 ///
 /// As [`video`].
 #[must_use]
-pub fn video_of(codec: Codec, seconds: u32, (width, height): (u32, u32), kbits: u32) -> Clip {
+pub fn video_of(codec: Codec, seconds: u32, size: (u32, u32), kbits: u32) -> Clip {
+    let source = format!("{},format=yuv420p", test_picture(size));
+    let name = format!("{codec:?}-{}x{}-{kbits}-{seconds}", size.0, size.1);
+    coded_video(codec, (seconds, kbits), size, (&name, &source))
+}
+
+/// The picture of [`video_of`] as a source of ffmpeg's, before it is coded.
+#[must_use]
+pub fn test_picture((width, height): (u32, u32)) -> String {
+    format!("testsrc2=size={width}x{height}:rate={RATE}")
+}
+
+/// Black, and white for a tenth of a second in the middle of each second.
+///
+/// # Panics
+///
+/// As [`video`].
+#[must_use]
+pub fn flashes(codec: Codec, seconds: u32) -> Clip {
+    let source = format!(
+        "color=black:size=160x90:rate={RATE},drawbox=color=white:t=fill:enable='between(mod(t,1),0.49,0.59)',format=yuv420p"
+    );
+    coded_video(
+        codec,
+        (seconds, 100),
+        (160, 90),
+        (&format!("{codec:?}-flashes-{seconds}"), &source),
+    )
+}
+
+fn coded_video(codec: Codec, (seconds, kbits): (u32, u32), size: (u32, u32), (name, source): (&str, &str)) -> Clip {
     let (encoder, extension): (&[&str], &str) = match codec {
         Codec::Vp8 => (&["libvpx", "-deadline", "realtime", "-cpu-used", "8"], "ivf"),
         Codec::Vp9 => (
@@ -116,15 +146,11 @@ pub fn video_of(codec: Codec, seconds: u32, (width, height): (u32, u32), kbits: 
         ),
         other => panic!("no clips of {other:?}"),
     };
-    let source = format!("testsrc2=size={width}x{height}:rate={RATE},format=yuv420p");
     let (length, rate) = (seconds.to_string(), format!("{kbits}k"));
-    let mut arguments = vec!["-f", "lavfi", "-i", &source, "-t", &length, "-c:v"];
+    let mut arguments = vec!["-f", "lavfi", "-i", source, "-t", &length, "-c:v"];
     arguments.extend(encoder);
     arguments.extend(["-b:v", &rate, "-g", KEYFRAMES, "-keyint_min", KEYFRAMES]);
-    let file = made(
-        &format!("{codec:?}-{width}x{height}-{kbits}-{seconds}.{extension}"),
-        &arguments,
-    );
+    let file = made(&format!("{name}.{extension}"), &arguments);
     let pictures = if codec == Codec::H264 {
         annex_b(&file)
     } else {
@@ -147,7 +173,7 @@ pub fn video_of(codec: Codec, seconds: u32, (width, height): (u32, u32), kbits: 
     let frames: Vec<Coded> = frames.collect();
     Clip {
         codec,
-        size: (width, height),
+        size,
         config: config(codec, &frames[0].data),
         frames,
     }
@@ -160,20 +186,26 @@ pub fn video_of(codec: Codec, seconds: u32, (width, height): (u32, u32), kbits: 
 /// As [`video`].
 #[must_use]
 pub fn audio(seconds: u32) -> Clip {
+    coded_audio(seconds, ("Opus", "sine=frequency=440:sample_rate=48000"))
+}
+
+/// Silence, and a tone for a tenth of a second in the middle of each second.
+///
+/// # Panics
+///
+/// As [`video`].
+#[must_use]
+pub fn beeps(seconds: u32) -> Clip {
+    let source = "aevalsrc='if(between(mod(t,1),0.5,0.6),sin(2*PI*1000*t)/2,0)':s=48000";
+    coded_audio(seconds, ("Opus-beeps", source))
+}
+
+fn coded_audio(seconds: u32, (name, source): (&str, &str)) -> Clip {
     let length = seconds.to_string();
     let arguments = [
-        "-f",
-        "lavfi",
-        "-i",
-        "sine=frequency=440:sample_rate=48000",
-        "-t",
-        &length,
-        "-c:a",
-        "libopus",
-        "-b:a",
-        "48k",
+        "-f", "lavfi", "-i", source, "-t", &length, "-c:a", "libopus", "-b:a", "48k",
     ];
-    let file = made(&format!("Opus-{seconds}.ogg"), &arguments);
+    let file = made(&format!("{name}-{seconds}.ogg"), &arguments);
     let mut position = 0;
     let frames = ogg(&file).into_iter().skip(2).map(|data| {
         let samples = u64::from(opus::duration(&data).expect("ffmpeg writes Opus"));

@@ -21,7 +21,7 @@ use althing_media_core::{Event, Output, Router};
 
 use crate::clock::Clock;
 use crate::network::{Link, LinkConfig};
-use crate::peer::{Peer, ReceiveConfig, Receiver, SendConfig, Sender};
+use crate::peer::{Payloads, Peer, ReceiveConfig, Receiver, SendConfig, Sender};
 use crate::rng::Rng;
 
 /// Rounds without the clock moving before a simulation is stuck: somebody's deadline never passes.
@@ -290,6 +290,12 @@ impl Simulation {
             .expect("the router takes the track");
         let sender = self.nodes[member.node].peer.session.send(now, config);
         Publication { member, track, sender }
+    }
+
+    /// A member sends a frame of its track that was coded elsewhere; mute its sender first.
+    pub fn send(&mut self, publication: Publication, frame: Payloads<'_>) {
+        let session = &mut self.peer_mut(publication.member).session;
+        session.send_coded(publication.sender, frame);
     }
 
     /// A member begins to watch a track.

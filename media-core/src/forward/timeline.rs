@@ -82,7 +82,8 @@ impl Timeline {
             aligned
                 .filter(|out| i64::from(out.since(expected)).abs() <= tolerance)
                 .map_or(expected, |out| {
-                    if self.exact || out.since(last) > 0 {
+                    // Another picture than the last, in any case: receivers tell pictures apart by their times.
+                    if out.since(last) > 0 || self.exact && out != last {
                         out
                     } else {
                         last.plus(1)
@@ -160,6 +161,12 @@ mod tests {
         timeline.start(start, 1, RtpTime(77), 90_000, Some(RtpTime(4_000)));
         assert_eq!(timeline.map(start, RtpTime(77)), RtpTime(4_000));
         assert_eq!(timeline.last(), Some(RtpTime(5_000)));
+        timeline.start(start, 2, RtpTime(9), 90_000, Some(RtpTime(5_000)));
+        assert_eq!(
+            timeline.map(start, RtpTime(9)),
+            RtpTime(5_001),
+            "no part of the picture before"
+        );
     }
 
     #[test]

@@ -49,7 +49,7 @@ use althing_media_core::transport::{
 };
 
 pub use receive::{ReceiveConfig, ReceiveStats, Receiver};
-pub use send::{EncodingConfig, SendConfig, SendStats, Sender};
+pub use send::{EncodingConfig, Payloads, SendConfig, SendStats, Sender};
 pub use session::Session;
 pub use source::{AudioPattern, Pattern, VideoPattern};
 pub use view::{Fault, Shown, Viewer};

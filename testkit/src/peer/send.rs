@@ -112,6 +112,15 @@ pub struct Sender {
     muted: bool,
 }
 
+/// A coded frame, cut into payloads by the caller.
+#[derive(Debug, Clone, Copy)]
+pub struct Payloads<'a> {
+    /// When it was captured.
+    pub captured: Instant,
+    /// One for each packet.
+    pub payloads: &'a [Vec<u8>],
+}
+
 #[derive(Debug)]
 struct EncodingState {
     index: u8,
@@ -121,6 +130,8 @@ struct EncodingState {
     next_seq: u16,
     next_rtx_seq: u16,
     timestamp_offset: u32,
+    /// How much faster than the computer's clock the device's is, in parts per million.
+    drift: i32,
     picture_id: u16,
     tl0_pic_idx: u8,
     active: bool,
@@ -155,6 +166,7 @@ impl Sender {
             next_seq: rng.next_u16(),
             next_rtx_seq: rng.next_u16(),
             timestamp_offset: rng.next_u32(),
+            drift: 0,
             picture_id: rng.next_u16() & 0x7fff,
             tl0_pic_idx: u8::try_from(rng.below(256)).unwrap_or(0),
             active: true,
@@ -190,6 +202,28 @@ impl Sender {
     /// Stops or starts all frames, as a muted camera does.
     pub fn set_muted(&mut self, muted: bool) {
         self.muted = muted;
+    }
+
+    /// The device's clock runs faster than the computer's by so many parts per million. Tell it before anything is sent.
+    pub fn set_drift(&mut self, parts: i32) {
+        self.encodings.iter_mut().for_each(|encoding| encoding.drift = parts);
+    }
+
+    /// Sends a frame that the caller has coded, in the first encoding. Mute the sender first: its own frames would come between.
+    pub fn send(&mut self, frame: Payloads<'_>, wire: &mut Wire) {
+        let Some(encoding) = self.encodings.first_mut() else {
+            return;
+        };
+        let (clock, video) = (
+            self.config.codec.codec.clock_rate(),
+            self.config.codec.codec.kind() == MediaKind::Video,
+        );
+        let timestamp = encoding.timestamp(clock, frame.captured);
+        encoding.stats.frames += 1;
+        for (index, payload) in frame.payloads.iter().enumerate() {
+            let marker = video && index + 1 == frame.payloads.len();
+            encoding.emit(&self.config, (timestamp, marker), payload.clone(), wire);
+        }
     }
 
     /// How loud the microphone is from now on, in dB below full scale. Nothing for a camera.
@@ -277,7 +311,16 @@ impl Sender {
 
 impl EncodingState {
     fn timestamp(&self, clock: u32, at: Instant) -> u32 {
-        let units = RtpTime::units(at.saturating_duration_since(self.start), clock);
+        let elapsed = at.saturating_duration_since(self.start);
+        let drift = elapsed / 1_000_000 * self.drift.unsigned_abs();
+        let units = RtpTime::units(
+            if self.drift < 0 {
+                elapsed - drift
+            } else {
+                elapsed + drift
+            },
+            clock,
+        );
         self.timestamp_offset.wrapping_add(units)
     }
 
@@ -327,26 +370,31 @@ impl EncodingState {
                 body.write(len, &mut payload);
             }
             let marker = config.codec.codec.kind() == MediaKind::Video && index + 1 == count;
-            let mut sent = Sent {
-                seq: self.next_seq,
-                marker,
-                timestamp,
-                payload,
-                packet: None,
-            };
-            self.send(config, &sent, None, wire);
-            if config.codec.codec.kind() == MediaKind::Audio {
-                sent.packet = wire.last().cloned();
-            }
-            self.protect(config, &sent, wire);
-            self.next_seq = self.next_seq.wrapping_add(1);
-            self.stats.packets += 1;
-            self.stats.octets += u32::try_from(sent.payload.len()).unwrap_or(0);
-            if self.history.len() >= HISTORY {
-                self.history.pop_front();
-            }
-            self.history.push_back(sent);
+            self.emit(config, (timestamp, marker), payload, wire);
         }
+    }
+
+    /// Sends a new packet and keeps it.
+    fn emit(&mut self, config: &SendConfig, (timestamp, marker): (u32, bool), payload: Vec<u8>, wire: &mut Wire) {
+        let mut sent = Sent {
+            seq: self.next_seq,
+            marker,
+            timestamp,
+            payload,
+            packet: None,
+        };
+        self.send(config, &sent, None, wire);
+        if config.codec.codec.kind() == MediaKind::Audio {
+            sent.packet = wire.last().cloned();
+        }
+        self.protect(config, &sent, wire);
+        self.next_seq = self.next_seq.wrapping_add(1);
+        self.stats.packets += 1;
+        self.stats.octets += u32::try_from(sent.payload.len()).unwrap_or(0);
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(sent);
     }
 
     /// An FEC packet over each three packets, and over what is left of a picture.

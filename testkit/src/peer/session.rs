@@ -10,7 +10,7 @@ use althing_media_core::time::{NtpTime, WallClock};
 
 use super::ccfb::Ccfb;
 use super::receive::{ReceiveConfig, Receiver, wire_ssrc};
-use super::send::{SendConfig, Sender, Wire};
+use super::send::{Payloads, SendConfig, Sender, Wire};
 use crate::rng::Rng;
 
 /// Time between reports.
@@ -98,6 +98,13 @@ impl Session {
     /// To change one in mid-run.
     pub fn sender_mut(&mut self, index: usize) -> Option<&mut Sender> {
         self.senders.get_mut(index)
+    }
+
+    /// Sends a frame that the caller has coded, as [`Sender::send`].
+    pub fn send_coded(&mut self, index: usize, frame: Payloads<'_>) {
+        if let Some(sender) = self.senders.get_mut(index) {
+            sender.send(frame, &mut self.wire);
+        }
     }
 
     /// What does not belong to one stream.

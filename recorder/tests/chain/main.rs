@@ -3,6 +3,8 @@
 //! Every synthetic packet says which one it is and when it was captured, so that each frame can be looked at: whole, no byte
 //! changed, what it refers to is there too, and in its place in time.
 
+mod content;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
