@@ -13,8 +13,6 @@ use crate::send::Pacer;
 const MAX_DELAY_MS: u64 = 250;
 /// A peer that has reported nothing for so long will not do it: all is sent to it.
 const MAX_SILENCE: Duration = Duration::from_secs(2);
-/// A bound that is all that a peer tells counts for so long: a receiver of nothing may tell nothing more.
-const BOUND_AGE: Duration = Duration::from_secs(5);
 /// What is divided of what was proved, in percent, on a line that has shown no limit: a little more is tried with pictures.
 const TRUST: u64 = 130;
 /// A peer that has fallen silent may come back within this time, and is sent what it was.
@@ -36,8 +34,6 @@ pub struct Line {
     begun: Option<Instant>,
     /// The budget is never above this.
     most: Option<Bitrate>,
-    /// The peer's own bound, and when it was told.
-    bound: Option<(Bitrate, Instant)>,
     /// What was sent, for a peer that tells of it by SSRC (RFC 8888).
     by_stream: Option<ByStream>,
 }
@@ -67,7 +63,6 @@ impl Line {
             padding: false,
             begun: None,
             most: None,
-            bound: None,
             by_stream: None,
         }
     }
@@ -139,9 +134,8 @@ impl Line {
         Some(self.estimator.on_reports(now, feedback.micros(), reports))
     }
 
-    /// Takes the peer's own bound. Where it tells of no packets, that is all that is known.
-    pub fn on_remb(&mut self, now: Instant, bound: Bitrate) {
-        self.bound = Some((bound, now));
+    /// Takes the peer's own bound.
+    pub fn on_remb(&mut self, bound: Bitrate) {
         self.estimator.on_remb(bound);
     }
 
@@ -160,20 +154,18 @@ impl Line {
         }
         let most = self.most.unwrap_or(Bitrate(u64::MAX));
         let easy = if self.estimator.is_easy(now) { TRUST } else { 100 };
-        let older = |at: Instant, than: Duration| now.saturating_duration_since(at) > than;
-        let told = self.bound.filter(|_| self.measured().is_none());
-        let (rate, settled) = match (self.measured(), told) {
-            (Some(rate), _) => (Bitrate(rate.0 * easy / 100), self.estimator.is_settled(now)),
-            (None, Some((bound, at))) if !older(at, BOUND_AGE) => (bound, true),
-            (None, Some(_)) => (Bitrate(u64::MAX), true),
-            (None, None) if self.begun.is_some_and(|at| older(at, MAX_SILENCE)) => (Bitrate(u64::MAX), true),
-            (None, None) => (Bitrate(0), false),
-        };
+        let known = self
+            .estimate()
+            .map(|rate| (Bitrate(rate.0 * easy / 100), self.estimator.is_settled(now)));
+        let mute = self
+            .begun
+            .is_some_and(|at| now.saturating_duration_since(at) > MAX_SILENCE);
+        let (rate, settled) = known.unwrap_or((Bitrate(if mute { u64::MAX } else { 0 }), mute));
         Some(Budget {
             rate: rate.min(most),
             settled: settled || self.most.is_some(),
             gone: self.estimator.silent_for(now).is_some(),
-            calm: self.most.is_none() && told.is_none() && self.estimator.is_calm(),
+            calm: self.most.is_none() && self.estimator.is_calm(),
         })
     }
 
@@ -196,10 +188,6 @@ impl Line {
     /// What the line carries; `None` before the peer has reported anything.
     #[must_use]
     pub fn estimate(&self) -> Option<Bitrate> {
-        self.measured().or(self.bound.map(|(bound, _)| bound))
-    }
-
-    fn measured(&self) -> Option<Bitrate> {
         self.estimator.rtt().map(|_| self.estimator.target())
     }
 

@@ -105,12 +105,10 @@ impl Router {
         self.wake(key);
     }
 
-    /// A subscriber tells how much it can take: who does so has a line from then on, that carries no more.
-    pub(super) fn on_bound(&mut self, now: Instant, key: usize, bound: Bitrate) {
-        if let Some(endpoint) = self.endpoints.at_mut(key) {
-            let line = endpoint.line.get_or_insert_with(|| Box::new(Line::new(now)));
-            line.on_remb(now, bound);
-            self.share_when_due(now, key);
+    /// A subscriber tells how much it can take: a bound for what is measured, no measure by itself.
+    pub(super) fn on_bound(&mut self, key: usize, bound: Bitrate) {
+        if let Some(line) = self.endpoints.at_mut(key).and_then(|endpoint| endpoint.line.as_mut()) {
+            line.on_remb(bound);
         }
     }
 }

@@ -54,7 +54,7 @@ impl Router {
             Message::Bye(bye) => bye.ssrcs().for_each(|ssrc| self.on_bye(key, ssrc)),
             Message::TransportCc(feedback) => self.on_arrivals(now, key, feedback),
             Message::Ccfb(feedback) => self.on_ccfb(now, key, feedback),
-            Message::Remb(remb) => self.on_bound(now, key, remb.bitrate),
+            Message::Remb(remb) => self.on_bound(key, remb.bitrate),
             // Names are told by signalling.
             _ => {}
         }

@@ -36,8 +36,9 @@ const ONLY_RECEIVED: [Extension; 2] = [Extension::Rid, Extension::RepairedRid];
 /// Feedback that we give and take.
 const FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
 
-/// How a receiver tells what its line carries, the best first; of several one is enough. Publishers get the first only.
-const ESTIMATION: [&str; 3] = ["transport-cc", "ack ccfb", "goog-remb"];
+/// How a receiver tells what its line carries, the best first; one is enough. Publishers get the first only. REMB is not among
+/// them (`docs/congestion.md`).
+const ESTIMATION: [&str; 2] = ["transport-cc", "ack ccfb"];
 
 /// What we would like to do with one section of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -333,10 +333,9 @@ fn one_way_of_telling_what_a_line_carries_is_enough() {
         lines.map(|line| format!("{line}\r\n")).collect::<String>()
     };
     let without = lines(|line| !line.ends_with(" transport-cc"));
-    assert_eq!(told(&without), ["goog-remb"]);
-    assert_eq!(
-        told(&lines(|line| !line.contains("transport-wide-cc"))),
-        ["goog-remb"],
+    assert!(told(&without).is_empty(), "no REMB");
+    assert!(
+        told(&lines(|line| !line.contains("transport-wide-cc"))).is_empty(),
         "it cannot be numbered"
     );
     assert_eq!(told(&(without + "a=rtcp-fb:* ack ccfb\r\n")), ["ack ccfb"]);
