@@ -4,8 +4,9 @@
 //! cargo run --release -p althing-mixer --example lossy -- speech.wav folder 1 3 5 10 20 30
 //! ```
 //!
-//! Reads 16-bit mono at 48 kHz; writes `clean.wav` and one file for each way and each percentage of loss. All ways get the
-//! same packets at the same times; the plain buffer holds all for as long as the playout without redundancy does on average. `cargo xtask quality` judges the files.
+//! Reads 16-bit mono at 48 kHz; writes a folder for each line, with `clean.wav` and one file for each way and each percentage of loss. All ways get the
+//! same packets at the same times; the plain buffer holds all for as long as the playout without redundancy does on average.
+//! `cargo xtask quality` judges the files.
 #![expect(clippy::print_stdout, reason = "it tells what it does")]
 
 use std::error::Error;
@@ -23,6 +24,11 @@ const PT: Pt = Pt::new(111);
 const RED: Pt = Pt::new(63);
 const TICK: usize = 960;
 const FRAME: Duration = Duration::from_millis(20);
+/// What is said before it is judged, in packets: 5 s, the end of the same speech. A call is longer than what it takes to get to
+/// know a line, and a plain buffer need not.
+const LEAD_IN: usize = 250;
+/// Lines for each percentage of loss: which words are hit matters as much as how many.
+const LINES: u64 = 4;
 /// Mean of the jitter, which falls off exponentially: one packet in twenty is later than 30 ms.
 const JITTER_MS: f64 = 10.0;
 
@@ -46,33 +52,40 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("speech.wav folder percent…".into());
     };
     let (speech, folder) = (read_wav(&fs::read(speech)?)?, Path::new(&folder).to_path_buf());
-    fs::create_dir_all(&folder)?;
+    let lead_in = speech.len().checked_sub(LEAD_IN * TICK).ok_or("speech is too short")?;
+    let speech = [&speech[lead_in..], &speech[..]].concat();
     let frames = encode(&speech, 0)?;
     let perfect = vec![Some(Duration::ZERO); frames.len()];
-    fs::write(folder.join("clean.wav"), wav(&plain(&frames, &perfect, FRAME)?))?;
-    for loss in arguments {
-        let percent: u8 = loss.parse()?;
-        let arrivals = line(frames.len(), f64::from(percent) / 100.0, u64::from(percent) + 1);
-        let (.., delay) = playout(&frames, &arrivals, false)?;
-        for (name, way) in WAYS {
-            let (heard, stats, delay) = match way {
-                Way::Plain => (plain(&frames, &arrivals, delay)?, PlayoutStats::default(), delay),
-                Way::Playout { fec, red } => {
-                    let frames = encode(&speech, if fec { percent.max(5) } else { 0 })?;
-                    playout(&frames, &arrivals, red)?
-                }
-            };
-            fs::write(folder.join(format!("{name}-{percent}.wav")), wav(&heard))?;
-            println!(
-                "{percent} % {name}: delay {:.0} ms, lost {}, recovered {}, late {}; concealed {} ms, left out {}, put in {}",
-                delay.as_secs_f64() * 1e3,
-                stats.lost,
-                stats.recovered,
-                stats.late,
-                stats.concealed / 48,
-                stats.accelerated / 48,
-                stats.expanded / 48
-            );
+    let losses: Vec<u8> = arguments.map(|loss| loss.parse()).collect::<Result<_, _>>()?;
+    for line_number in 0..LINES {
+        let folder = folder.join(line_number.to_string());
+        fs::create_dir_all(&folder)?;
+        let judged = |heard: &[f32]| wav(&heard[LEAD_IN * TICK..]);
+        fs::write(folder.join("clean.wav"), judged(&plain(&frames, &perfect, FRAME)?))?;
+        for percent in &losses {
+            let seed = 1000 * line_number + u64::from(*percent) + 1;
+            let arrivals = line(frames.len(), f64::from(*percent) / 100.0, seed);
+            let (.., delay) = playout(&frames, &arrivals, false)?;
+            for (name, way) in WAYS {
+                let (heard, stats, delay) = match way {
+                    Way::Plain => (plain(&frames, &arrivals, delay)?, PlayoutStats::default(), delay),
+                    Way::Playout { fec, red } => {
+                        let frames = encode(&speech, if fec { (*percent).max(5) } else { 0 })?;
+                        playout(&frames, &arrivals, red)?
+                    }
+                };
+                fs::write(folder.join(format!("{name}-{percent}.wav")), judged(&heard))?;
+                println!(
+                    "{percent} % {name}: delay {:.0} ms, lost {}, recovered {}, late {}; concealed {} ms, left out {}, put in {}",
+                    delay.as_secs_f64() * 1e3,
+                    stats.lost,
+                    stats.recovered,
+                    stats.late,
+                    stats.concealed / 48,
+                    stats.accelerated / 48,
+                    stats.expanded / 48
+                );
+            }
         }
     }
     Ok(())
@@ -169,9 +182,11 @@ fn playout(
         }
         playout.pull(now, &mut out);
         heard.extend_from_slice(&out);
-        delays += playout.stats().delay;
+        if tick >= LEAD_IN {
+            delays += playout.stats().delay;
+        }
     }
-    let delay = delays / u32::try_from(frames.len())?;
+    let delay = delays / u32::try_from(frames.len() + 10 - LEAD_IN)?;
     Ok((heard, playout.stats(), delay))
 }
 

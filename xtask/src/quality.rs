@@ -52,6 +52,8 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     for (number, (voice, speed, text)) in SPEECH.into_iter().enumerate() {
         let [spoken, speech, lossy] =
             ["spoken.wav", "speech.wav", "lossy"].map(|name| folder.join(format!("{number}-{name}")));
+        // Of another day, perhaps with other lines.
+        let _ = fs::remove_dir_all(&lossy);
         let mut speak = Command::new("espeak-ng");
         cost::done(speak.args(["-v", voice, "-s", speed, "-w"]).arg(&spoken).arg(text))?;
         let mut convert = Command::new("ffmpeg");
@@ -68,7 +70,9 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
                 .arg(&lossy)
                 .args(LOSSES),
         )?;
-        rate.arg(lossy);
+        for line in fs::read_dir(lossy)? {
+            rate.arg(line?.path());
+        }
     }
     cost::done(&mut rate)
 }

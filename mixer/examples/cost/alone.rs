@@ -29,7 +29,7 @@ pub(crate) fn tables() -> Result<(), Box<dyn Error>> {
     let talk = Talk::new()?;
     println!("The mixer alone, {OPUS_BY}: µs of processor time per participant and 20 ms (and % of a core in all)\n");
     println!(
-        "| participants | none talks | 1 talks | 3 talk | 10 talk, 6 heard | all talk, 6 heard | all talk, all heard |"
+        "| participants | none talks | 1 talks | 3 talk | 10 talk, all heard | all talk, 6 heard | all talk, all heard |"
     );
     println!("|---|---|---|---|---|---|---|");
     for participants in [10, 50, 100, 500, 1000] {
@@ -38,7 +38,7 @@ pub(crate) fn tables() -> Result<(), Box<dyn Error>> {
             (0, 6),
             (1, 6),
             (3, 6),
-            (10, 6),
+            (10, 10),
             (participants, 6),
             (participants, participants),
         ];
