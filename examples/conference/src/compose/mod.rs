@@ -340,7 +340,7 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     let side = |text: &str| {
         text.parse()
             .ok()
-            .filter(|side: &u32| (160..=4096).contains(side) && side % 2 == 0)
+            .filter(|side: &u32| (160..=4096).contains(side) && side.is_multiple_of(2))
     };
     side(width).zip(side(height)).ok_or_else(problem)
 }
