@@ -1,5 +1,7 @@
 //! What the caller tells a recording: plain data, no behaviour.
 
+use std::time::Duration;
+
 use althing_media_core::payload::MediaKind;
 use althing_media_core::{CodecParams, ExtensionMap, Ssrc};
 
@@ -18,6 +20,8 @@ pub struct RecordingConfig {
     pub unix_ms: u64,
     /// How many days the media may be kept; `None`: until somebody asks.
     pub keep_days: Option<u32>,
+    /// A file of a track is followed by another one after so long, at a keyframe that is asked for; `None`: one file.
+    pub segment: Option<Duration>,
     /// Signs the log.
     pub signer: Signer,
     /// Who is there. They are asked; people are numbered from 1 in this order, then in the order of joining.
@@ -35,6 +39,7 @@ impl RecordingConfig {
             room: String::new(),
             unix_ms,
             keep_days: None,
+            segment: None,
             signer,
             people: Vec::new(),
             by: None,

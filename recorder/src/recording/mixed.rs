@@ -1,6 +1,6 @@
 //! The file in which all sound that is recorded stands together. Mixing it is the caller's business.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use althing_media_core::Codec;
 
@@ -43,8 +43,15 @@ impl Mixed {
             name,
             container: Container::Ogg,
             format,
+            from: frame.at,
+            wished: frame.at,
             until: frame.at,
         }))
+    }
+
+    /// The file, when it is so long that another one has to begin.
+    pub(super) fn turn_over(&mut self, frame: &Frame, segment: Duration) -> Option<File> {
+        self.file.take_if(|file| frame.at.since(file.from) >= segment)
     }
 
     /// The name of the file that a frame goes into.

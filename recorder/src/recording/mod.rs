@@ -74,6 +74,8 @@ const MAX_TEXT: usize = 16 * 1024;
 const MAX_NAME: usize = 256;
 /// How long a track rests after its file could not be written: a full disk is not tried with each packet.
 const REST: Duration = Duration::from_secs(10);
+/// Where a file should end a keyframe is asked for so often.
+const REPEAT_WISH: Duration = Duration::from_secs(1);
 /// Under which SSRC keyframes are asked for: a receiver has none of its own.
 const OUR_SSRC: Ssrc = Ssrc(1);
 
@@ -97,6 +99,7 @@ pub struct Recording {
     by_ssrc: HashMap<Ssrc, TrackNumber>,
     speakers: Vec<PersonId>,
     mixed: Mixed,
+    segment: Option<Duration>,
     outputs: VecDeque<Output>,
     lines: u64,
     closed: bool,
@@ -124,6 +127,7 @@ impl Recording {
             by_ssrc: HashMap::new(),
             speakers: Vec::new(),
             mixed: Mixed::default(),
+            segment: config.segment,
             outputs: VecDeque::new(),
             lines: 0,
             closed: false,
@@ -305,6 +309,8 @@ impl Recording {
         if self.closed || self.started.is_none() {
             return;
         }
+        let over = self.segment.and_then(|segment| self.mixed.turn_over(&frame, segment));
+        self.end_file(now, over);
         if let Some(file) = self.mixed.begin(now, &frame) {
             let begun = Entry::FileBegun {
                 file: file.file_name(),
@@ -484,6 +490,7 @@ impl Recording {
     }
 
     fn on_frame(&mut self, now: Instant, number: TrackNumber, frame: Frame) {
+        self.turn_over(now, number, &frame);
         self.begin_file(now, number, &frame);
         let Some(file) = self.tracks.get_mut(&number).and_then(|track| track.file.as_mut()) else {
             return;
@@ -491,6 +498,23 @@ impl Recording {
         file.until = frame.at.plus(frame.duration.unwrap_or_default());
         let file = file.name.clone();
         self.outputs.push_back(Output::Frame { file, frame });
+    }
+
+    /// Ends a file that is long enough, where another one can begin.
+    fn turn_over(&mut self, now: Instant, number: TrackNumber, frame: &Frame) {
+        let (Some(segment), Some(track)) = (self.segment, self.tracks.get_mut(&number)) else {
+            return;
+        };
+        let Some(file) = track.file.as_mut().filter(|file| frame.at.since(file.from) >= segment) else {
+            return;
+        };
+        if frame.keyframe {
+            self.finish_file(now, number);
+        } else if frame.at.since(file.wished) >= REPEAT_WISH {
+            file.wished = frame.at;
+            let ssrc = track.info.ssrc;
+            self.outputs.push_back(wish(ssrc));
+        }
     }
 
     fn begin_file(&mut self, now: Instant, number: TrackNumber, frame: &Frame) {

@@ -44,6 +44,7 @@ impl Room {
             room: "kitchen".to_owned(),
             unix_ms: 1_700_000_000_000,
             keep_days: Some(30),
+            segment: None,
             signer: signer(),
             people: people.iter().map(|identity| person(identity)).collect(),
             by,
@@ -396,4 +397,25 @@ fn the_mix_is_a_file_of_its_own_that_a_crash_does_not_lose() {
     room.recording.handle_mix(room.now, packet(11_020));
     room.drain();
     assert_eq!(room.frames_of("mix-2"), 1, "after the end");
+}
+
+#[test]
+fn a_long_meeting_is_files_one_after_another() {
+    let mut room = Room::new(&["ada"], Some(0));
+    room.recording.segment = Some(Duration::from_secs(2));
+    room.add(1, 11, &[VIDEO]);
+    room.add(1, 12, &[OPUS]);
+    room.run(7000, &[(11, VIDEO), (12, OPUS)]);
+    let manifest = room.end();
+    for track in &manifest.tracks {
+        let files = &track.files;
+        assert!(files.len() >= 3, "{files:?}");
+        for pair in files.windows(2) {
+            assert!(
+                (2_000..2_100).contains(&((pair[1].from - pair[0].from) / 1_000_000)),
+                "{files:?}"
+            );
+            assert!(pair[1].from.abs_diff(pair[0].until) < 40_000_000, "a hole: {files:?}");
+        }
+    }
 }

@@ -67,6 +67,8 @@ impl Track {
             name,
             container: container_for(format.codec()),
             format,
+            from: frame.at,
+            wished: MediaTime::ZERO,
             until: frame.at,
         }))
     }
@@ -78,6 +80,10 @@ pub(super) struct File {
     pub(super) name: String,
     pub(super) container: Container,
     pub(super) format: TrackFormat,
+    /// Its time zero.
+    pub(super) from: MediaTime,
+    /// When a keyframe was asked for last, so that it can end.
+    pub(super) wished: MediaTime,
     pub(super) until: MediaTime,
 }
 

@@ -43,6 +43,7 @@ mod thread;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,6 +85,8 @@ pub(crate) struct RecordingSettings {
     pub(crate) store: Option<StoreSettings>,
     /// All sound is also written as one file.
     pub(crate) mix: bool,
+    /// A file is followed by another one after so many minutes.
+    pub(crate) segment_minutes: Option<NonZeroU32>,
 }
 
 impl Default for RecordingSettings {
@@ -93,6 +96,7 @@ impl Default for RecordingSettings {
             keep_days: None,
             store: None,
             mix: true,
+            segment_minutes: None,
         }
     }
 }

@@ -211,6 +211,8 @@ impl Task {
         let mut config = RecordingConfig::new(&name, began, recorder.signer()?);
         config.room = room.to_owned();
         config.keep_days = shared.settings.keep_days;
+        let minutes = shared.settings.segment_minutes;
+        config.segment = minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes.get())));
         config.by = by.and_then(|by| people.iter().position(|(_, one)| one.identity == by));
         config.people = people.iter().map(|(_, one)| one.clone()).collect();
         let recording = Recording::new(Instant::now(), config);
