@@ -1,7 +1,7 @@
 // A meeting is recorded: of those who agree, and of nobody before that.
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -170,4 +170,41 @@ scenario('recording: asked for and answered on the page', { seconds: 120, beside
   await until('both are seen and heard', () => list.run(() =>
     ['.tile video', '#sounds audio'].every((players) => [...document.querySelectorAll(players)].filter((one) => one.currentTime > 0.8 && !one.error).length === 2)));
   check(manifest.chapters[0]?.value === 'Any other business', `the chapters are ${JSON.stringify(manifest.chapters)}`);
+});
+
+scenario('recording: an audience watches while it is made', { seconds: 60, beside: true }, async (t) => {
+  const data = await mkdtemp(join(tmpdir(), 'althing-data-'));
+  t.defer(() => rm(data, { recursive: true, force: true }));
+  const config = join(data, 'althing.toml');
+  await writeFile(config, '[recording]\nlive = true\nsegment_minutes = 60\n');
+  const server = await startServer(t, { flags: ['--data', data, '--config', config] });
+  const ada = await member(t, await openChromium(t), server, 'hall', 'ada', { options: { publishDefaults: { videoCodec: 'vp9', scalabilityMode: 'L1T1' } } });
+  await ada.run(() => me.publish());
+  const headers = bearer(token({ room: 'hall', identity: 'ada', grant: { roomRecord: true } }));
+  const ask = (method) => fetch(`${server.base}/recordings/hall`, { method, headers });
+  check((await ask('POST')).status === 201, 'it cannot begin');
+  const live = `${server.base}/recordings/hall/live/live.m3u8`;
+  const watch = (room, file = 'live.m3u8', range) => fetch(`${server.base}/recordings/hall/live/${file}?access_token=${token({ room, identity: 'watcher' })}`, { headers: range ? { range } : {} });
+  let playlist;
+  await until('there is something to watch', async () => {
+    const answer = await watch('hall');
+    playlist = answer.ok ? await answer.text() : '';
+    return playlist.split('#EXT-X-PART:').length > 5;
+  }, 15_000, 200);
+  check(/#EXT-X-MAP:URI="live-\d+\.mp4\?access_token=/.test(playlist) && !/ENDLIST/.test(playlist), playlist);
+  check((await watch('yard')).status === 403 && (await fetch(live)).status === 401, 'everybody may watch');
+  check((await watch('hall', 'events.jsonl')).status === 404, 'the log is shown');
+  const [, file, length, at] = /#EXT-X-MAP:URI="([^?"]+)[^"]*",BYTERANGE="(\d+)@(\d+)"/.exec(playlist);
+  const map = await watch('hall', file, `bytes=${at}-${Number(at) + Number(length) - 1}`);
+  check(map.status === 206 && /ftyp/.test(await map.text()), `the beginning gives ${map.status}`);
+  await sleep(2000);
+  check((await ask('DELETE')).status === 202, 'it cannot be ended');
+  await until('it is over', async () => (await ask('GET')).status === 404);
+  check(/#EXT-X-PLAYLIST-TYPE:VOD[^]*#EXT-X-ENDLIST/.test(await (await watch('hall')).text()), 'it has no end');
+  const [folder] = await readdir(join(data, 'recordings'));
+  const path = join(data, 'recordings', folder, 'live.m3u8');
+  const { codecs, seconds, complaints } = await judge(path);
+  check(codecs.includes('vp9') && codecs.includes('opus') && complaints === '', `${codecs}: ${complaints}`);
+  t.measured('seconds', seconds);
+  check(seconds > 3, `it is ${seconds} s long`);
 });

@@ -79,6 +79,15 @@ struct Track {
     broken: bool,
 }
 
+impl Track {
+    fn new(format: &TrackFormat) -> Self {
+        Self {
+            video: matches!(format, TrackFormat::Video(_)),
+            broken: false,
+        }
+    }
+}
+
 /// One file.
 #[derive(Debug)]
 struct Part {
@@ -144,13 +153,7 @@ impl Writer {
             disk: Arc::clone(disk),
             config,
             base: base.to_owned(),
-            tracks: tracks
-                .iter()
-                .map(|track| Track {
-                    video: matches!(track, TrackFormat::Video(_)),
-                    broken: false,
-                })
-                .collect(),
+            tracks: tracks.iter().map(Track::new).collect(),
             formats: tracks.to_vec(),
             current,
             previous: None,
@@ -239,6 +242,21 @@ impl Writer {
         self.config
             .segment
             .is_some_and(|segment| now.since(self.current.origin) >= segment)
+    }
+
+    /// Goes on with other tracks, or the same in other formats, in a new file from `at` on. Its name is numbered where
+    /// [`WriterConfig::segment`] says that there are several.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`]; then it goes on as before.
+    pub fn restart(&mut self, tracks: &[TrackFormat], at: MediaTime) -> Result<(), FormatError> {
+        // It tells whether there can be such a file.
+        Muxer::new(self.config.container, tracks, &self.config.muxer)?;
+        self.formats = tracks.to_vec();
+        self.tracks = tracks.iter().map(Track::new).collect();
+        self.next(at);
+        Ok(())
     }
 
     /// Begins the next file.

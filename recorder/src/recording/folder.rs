@@ -54,6 +54,8 @@ pub struct Folder {
     writers: HashMap<String, Writer>,
     /// Files of sound that is heard: their codec.
     sounds: HashMap<String, Codec>,
+    /// Files of pictures that are shown: their format.
+    pictures: Option<HashMap<String, TrackFormat>>,
     flushed: Option<Instant>,
 }
 
@@ -67,6 +69,20 @@ pub struct Drained {
     pub timeout: Option<Instant>,
     /// The sound that was recorded, for who mixes it ([`Recording::handle_mix`]).
     pub sound: Vec<Heard>,
+    /// The pictures that were recorded, where somebody wants to show them ([`Folder::show_pictures`]).
+    pub pictures: Vec<Shown>,
+}
+
+/// A picture that was recorded.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Shown {
+    /// The file that it went into, without extension.
+    pub file: String,
+    /// Its format.
+    pub format: TrackFormat,
+    /// The picture.
+    pub frame: Frame,
 }
 
 /// A packet of sound that was recorded.
@@ -99,6 +115,7 @@ impl Folder {
             recording,
             writers: HashMap::new(),
             sounds: HashMap::new(),
+            pictures: None,
             flushed: None,
         };
         folder.drain()?;
@@ -108,6 +125,11 @@ impl Folder {
     /// The machine, to be told what happens; then [`Self::drain`].
     pub fn recording(&mut self) -> &mut Recording {
         &mut self.recording
+    }
+
+    /// Pictures are given out as well from now on, see [`Drained::pictures`]: those of files that begin then.
+    pub fn show_pictures(&mut self) {
+        self.pictures.get_or_insert_default();
     }
 
     /// Does what the machine wants done.
@@ -137,6 +159,9 @@ impl Folder {
                     {
                         self.sounds.insert(file.clone(), audio.codec);
                     }
+                    if let (TrackFormat::Video(_), Some(pictures)) = (&format, &mut self.pictures) {
+                        pictures.insert(file.clone(), format.clone());
+                    }
                     let mut config = WriterConfig::new(container);
                     config.muxer.origin = origin;
                     let path = self.path.join(&file);
@@ -153,13 +178,20 @@ impl Folder {
                             frame: frame.clone(),
                         });
                     }
+                    if let Some(format) = self.pictures.as_ref().and_then(|pictures| pictures.get(&file)) {
+                        drained.pictures.push(Shown {
+                            file: file.clone(),
+                            format: format.clone(),
+                            frame: frame.clone(),
+                        });
+                    }
                     let taken = self.writers.get_mut(&file).map(|writer| writer.handle_frame(0, frame));
                     if matches!(taken, Some(Ok(Taken::Failed))) {
                         self.fail(&file, "the disk");
                     }
                 }
                 Output::Finish { file } => {
-                    self.sounds.remove(&file);
+                    self.forget(&file);
                     if let Some(writer) = self.writers.remove(&file) {
                         writer.finish();
                     }
@@ -209,9 +241,17 @@ impl Folder {
         write_manifest(&self.path, &log, &mut |_| None)
     }
 
+    /// Nobody hears or sees any more of a file.
+    fn forget(&mut self, file: &str) {
+        self.sounds.remove(file);
+        if let Some(pictures) = &mut self.pictures {
+            pictures.remove(file);
+        }
+    }
+
     fn fail(&mut self, file: &str, problem: &str) {
         self.writers.remove(file);
-        self.sounds.remove(file);
+        self.forget(file);
         self.recording.handle_file_failed(file, problem);
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::index::{self, Page};
 use super::room::Asked;
 use super::thread::Status;
-use super::{Recorder, Wish, archive, egress, room};
+use super::{Recorder, Wish, archive, egress, room, watch};
 
 /// Longest body, in bytes.
 const MAX_REQUEST: usize = 4096;
@@ -19,11 +19,11 @@ const MAX_REQUEST: usize = 4096;
 /// A refusal: a status and one sentence.
 pub(super) type Refusal = (StatusCode, String);
 
-fn not_recorded() -> Refusal {
+pub(super) fn not_recorded() -> Refusal {
     (StatusCode::NOT_FOUND, "The room is not recorded.".to_owned())
 }
 
-fn other_room() -> Refusal {
+pub(super) fn other_room() -> Refusal {
     (
         StatusCode::FORBIDDEN,
         "The access token is for another room.".to_owned(),
@@ -45,6 +45,7 @@ pub(crate) fn routes(recorder: Recorder) -> Router {
         .route("/recordings/{room}", get(show).post(begin).delete(end))
         .route("/recordings/{room}/answer", post(answer))
         .route("/recordings/{room}/chapters", post(mark))
+        .route("/recordings/{room}/live/{file}", get(watch::get))
         .merge(archive::routes())
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(recorder)
@@ -158,6 +159,6 @@ async fn wish(recorder: &Recorder, room: &str, wish: Wish) -> Result<StatusCode,
     sent.map(|()| StatusCode::ACCEPTED).map_err(|_| not_recorded())
 }
 
-fn may_record(claims: &Claims, room: &str) -> bool {
+pub(super) fn may_record(claims: &Claims, room: &str) -> bool {
     claims.video.administers(room) || claims.video.room_record && claims.video.room == room
 }

@@ -100,8 +100,8 @@ struct Mix {
     voices: HashMap<String, Voice>,
     /// A ring; samples are counted from the recording's time zero.
     sum: Vec<f32>,
-    /// Where the next packet begins; `None` before anything was heard.
-    base: Option<u64>,
+    /// Where the next packet begins.
+    base: u64,
     limiter: Limiter,
     encoder: OpusEncoder,
     pcm: Vec<f32>,
@@ -120,7 +120,7 @@ impl Mix {
         Ok(Self {
             voices: HashMap::new(),
             sum: vec![0.0; REACH],
-            base: None,
+            base: 0,
             limiter: Limiter::new(1),
             encoder: OpusEncoder::new(1)?,
             pcm: vec![0.0; MAX_SAMPLES],
@@ -138,7 +138,7 @@ impl Mix {
         let Some(voice) = self.voices.get_mut(voice) else {
             return;
         };
-        let base = *self.base.get_or_insert(at - at % TICK as u64);
+        let base = self.base;
         if voice.next >= at + TOLERANCE {
             // Its clock is behind by a packet, which is left out.
             return;
@@ -161,14 +161,15 @@ impl Mix {
     /// Gives all packets that end before `until`.
     fn give(&mut self, until: MediaTime, out: &mpsc::Sender<Frame>) {
         let until = until.units(RATE);
-        while let Some(base) = self.base.filter(|base| base + (TICK + LOOK_AHEAD) as u64 <= until) {
+        while self.base + (TICK + LOOK_AHEAD) as u64 <= until {
+            let base = self.base;
             // The limiter is late by what it looks ahead: it is given so much more.
             let mut pcm = [0.0; TICK];
             for (at, sample) in (base + LOOK_AHEAD as u64..).zip(&mut pcm) {
                 *sample = std::mem::take(&mut self.sum[index(at)]);
             }
             self.limiter.process(&mut pcm);
-            self.base = Some(base + TICK as u64);
+            self.base += TICK as u64;
             self.voices.retain(|_, voice| voice.next + REST > base);
             let Ok(len @ 1..) = self.encoder.encode(&pcm, &mut self.packet) else {
                 continue;
@@ -338,6 +339,8 @@ mod tests {
     #[test]
     fn what_comes_far_too_late_or_early_is_left_out() {
         let mut mix = Mix::new().expect("a mix");
+        let (silence, _heard) = mpsc::channel();
+        mix.give(MediaTime::new(Duration::from_secs(9)), &silence);
         let frames = tone(ADA, Duration::from_secs(10), 10);
         mix.handle("ada", Codec::Opus, &frames[0]);
         mix.handle("ben", Codec::Opus, &tone(BEN, Duration::ZERO, 1)[0]);

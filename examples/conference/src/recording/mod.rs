@@ -6,6 +6,7 @@
 //! | `POST /recordings/{room}/answer` | each of them, with their own token | `{"agrees": true}` |
 //! | `GET /recordings/{room}` | who may be in the room | what is recorded now, of whom |
 //! | `POST /recordings/{room}/chapters` | as for the beginning | `{"title": "…"}`: marks the place |
+//! | `GET /recordings/{room}/live/live.m3u8` | who may be in the room | what is recorded now, to watch (HLS) |
 //! | `DELETE /recordings/{room}` | as for the beginning | the end |
 //! | `GET /recordings` | a token with `roomRecord`, and `roomList` or the room | which recordings there are |
 //!
@@ -24,6 +25,7 @@
 //! | `keep` | what becomes of recordings that are over |
 //! | `index` | all of them in a few lines, to be listed |
 //! | `mix` | all sound that is written, as one |
+//! | `live`, `watch` | what an audience watches meanwhile, and how it is served |
 //! | `store` | what of them goes into a bucket |
 //! | `archive` | what is kept, for who plays it |
 //! | `range`, `stream` | parts of files |
@@ -33,12 +35,14 @@ mod egress;
 mod http;
 mod index;
 mod keep;
+mod live;
 mod mix;
 mod range;
 mod room;
 mod store;
 mod stream;
 mod thread;
+mod watch;
 
 use std::collections::HashMap;
 use std::fs;
@@ -53,7 +57,8 @@ use althing_recorder::file::{Disk, DiskConfig};
 use althing_recorder::recording::Signer;
 use althing_signalling::Signalling;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::sync::watch::Receiver;
 
 pub(crate) use self::http::routes;
 use self::index::Index;
@@ -68,6 +73,8 @@ const SECRET: &str = "recorder.key";
 const FOLDER: &str = "recordings";
 /// What is known of them all, in the data folder.
 const INDEX: &str = "recordings.db";
+/// Rooms whose last live recording can still be watched to its end.
+const MAX_SHOWN: usize = 1000;
 /// By which the participant who records tells all how it stands. Nobody but parts of the server can have it.
 const ATTRIBUTE: &str = "althing.recording";
 /// And this, where only some are recorded, whom: their identities in JSON.
@@ -87,6 +94,8 @@ pub(crate) struct RecordingSettings {
     pub(crate) mix: bool,
     /// A file is followed by another one after so many minutes.
     pub(crate) segment_minutes: Option<NonZeroU32>,
+    /// One picture with all sound is shown to whoever may be in the room, while it is recorded.
+    pub(crate) live: bool,
 }
 
 impl Default for RecordingSettings {
@@ -97,6 +106,7 @@ impl Default for RecordingSettings {
             store: None,
             mix: true,
             segment_minutes: None,
+            live: false,
         }
     }
 }
@@ -115,13 +125,15 @@ struct Shared {
     /// Made with the first recording.
     disk: Mutex<Option<Arc<Disk>>>,
     running: Mutex<HashMap<String, Running>>,
+    /// The folder of each room's last recording that was shown live; at most [`MAX_SHOWN`].
+    shown: Mutex<HashMap<String, PathBuf>>,
     closed: AtomicBool,
 }
 
 /// The recording of one room.
 struct Running {
     wishes: mpsc::Sender<Wish>,
-    status: watch::Receiver<Status>,
+    status: Receiver<Status>,
 }
 
 /// What somebody wants of a recording that is there.
@@ -154,6 +166,7 @@ impl Recorder {
             folder,
             disk: Mutex::new(None),
             running: Mutex::new(HashMap::new()),
+            shown: Mutex::new(HashMap::new()),
             closed: AtomicBool::new(false),
         }));
         recorder.recover()?;
@@ -208,6 +221,21 @@ impl Recorder {
             }
         })?;
         Ok(disk.insert(Arc::new(started)).clone())
+    }
+
+    /// The audience of a room finds what is shown there.
+    fn show(&self, room: &str, path: &Path) {
+        let mut shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() >= MAX_SHOWN && !shown.contains_key(room) {
+            let over = shown.keys().find(|room| !self.running().contains_key(*room)).cloned();
+            let _ = over.map(|room| shown.remove(&room));
+        }
+        shown.insert(room.to_owned(), path.to_owned());
+    }
+
+    fn shown(&self, room: &str) -> Option<PathBuf> {
+        let shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.get(room).cloned()
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {

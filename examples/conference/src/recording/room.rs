@@ -19,8 +19,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::index::State;
 use super::keep::Kept;
+use super::live::Live;
 use super::mix::Mixing;
-use super::thread::{self, Ended, Order, Status, Tape};
+use super::thread::{self, Ended, Order, Sound, Status, Tape};
 use super::{ATTRIBUTE, OF, Recorder, Running, SECRET, Wish, unix_ms};
 
 /// Packets that may wait for the recorder's thread: a second of a hundred pictures.
@@ -217,9 +218,17 @@ impl Task {
         config.people = people.iter().map(|(_, one)| one.clone()).collect();
         let recording = Recording::new(Instant::now(), config);
         let path = shared.folder.join(&name);
-        let folder = Folder::create(&path, &recorder.disk()?, recording)?;
+        let disk = recorder.disk()?;
+        let mut folder = Folder::create(&path, &disk, recording)?;
+        let live = (all && shared.settings.live).then(|| {
+            folder.show_pictures();
+            recorder.show(room, &path);
+            Live::new(disk, &path)
+        });
         let (ended, end) = oneshot::channel();
-        let mix = (all && shared.settings.mix).then(Mixing::start).transpose()?;
+        let mix = (all && (shared.settings.mix || shared.settings.live))
+            .then(Mixing::start)
+            .transpose()?;
         let task = Self {
             kept: Kept::begin(recorder, &path, room, began).await,
             chat: insider.chat(),
@@ -227,7 +236,20 @@ impl Task {
             wanted,
             // They are known to the machine: who has gone meanwhile has to be told to it.
             people: people.iter().map(|(sid, _)| sid.clone()).collect(),
-            orders: thread::start(Tape::new(folder, people, mix, tell), peer, ended)?,
+            orders: thread::start(
+                Tape::new(
+                    folder,
+                    people,
+                    Sound {
+                        mix,
+                        live,
+                        kept: shared.settings.mix,
+                    },
+                    tell,
+                ),
+                peer,
+                ended,
+            )?,
             tracks: BTreeMap::new(),
             speakers: Vec::new(),
         };

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use althing_media_core::payload::MediaKind;
 use althing_media_net::LocalPeer;
 use althing_recorder::consent::State;
+use althing_recorder::frame::Frame;
 use althing_recorder::recording::folder::{Drained, Folder};
-use althing_recorder::recording::{Person, PersonId, TrackInfo, TrackNumber};
+use althing_recorder::recording::{Person, PersonId, Recording, TrackInfo, TrackNumber};
 use althing_signalling::Followed;
 use althing_signalling::room::{ParticipantSid, TrackSid};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
+use super::live::Live;
 use super::mix::Mixing;
 
 /// How long an order may wait for the next packet.
@@ -77,10 +79,30 @@ pub(super) fn start(mut tape: Tape, peer: LocalPeer, ended: oneshot::Sender<Ende
     Ok(sender)
 }
 
+/// What is made of all sound.
+pub(super) struct Sound {
+    pub(super) mix: Option<Mixing>,
+    /// Shown with it.
+    pub(super) live: Option<Live>,
+    /// It is a file of the recording.
+    pub(super) kept: bool,
+}
+
+impl Sound {
+    fn take(&mut self, now: Instant, recording: &mut Recording, frame: Frame) {
+        if let Some(live) = &mut self.live {
+            live.sound(&frame);
+        }
+        if self.kept {
+            recording.handle_mix(now, frame);
+        }
+    }
+}
+
 /// The recording, in the hands of the thread.
 pub(super) struct Tape {
     folder: Folder,
-    mix: Option<Mixing>,
+    sound: Sound,
     /// Each for one stay: who comes back is asked again.
     people: BTreeMap<ParticipantSid, (PersonId, String)>,
     tracks: BTreeMap<TrackSid, TrackNumber>,
@@ -92,14 +114,14 @@ impl Tape {
     pub(super) fn new(
         folder: Folder,
         people: Vec<(ParticipantSid, Person)>,
-        mix: Option<Mixing>,
+        sound: Sound,
         tell: watch::Sender<Status>,
     ) -> Self {
         let numbered = (1..).map(PersonId).zip(people);
         let people = numbered.map(|(id, (sid, person))| (sid, (id, person.identity)));
         Self {
             folder,
-            mix,
+            sound,
             people: people.collect(),
             tracks: BTreeMap::new(),
             tell,
@@ -110,8 +132,11 @@ impl Tape {
     fn run(mut self, peer: &LocalPeer, orders: &Receiver<Order>) -> (io::Result<()>, watch::Sender<Status>) {
         let result = self.record(peer, orders);
         let now = Instant::now();
-        for frame in self.mix.take().into_iter().flat_map(Mixing::finish) {
-            self.folder.recording().handle_mix(now, frame);
+        for frame in self.sound.mix.take().into_iter().flat_map(Mixing::finish) {
+            self.sound.take(now, self.folder.recording(), frame);
+        }
+        if let Some(live) = self.sound.live.take() {
+            live.finish();
         }
         let result = result.and_then(|()| self.folder.finish(now, peer.lost()));
         (result, self.tell)
@@ -158,21 +183,29 @@ impl Tape {
             // A worker that is too busy for it is asked again.
             let _ = peer.send(drained.feedback.iter().map(|packet| packet.to_vec()).collect());
         }
-        let (recording, mix) = (self.folder.recording(), &mut self.mix);
-        let mixed = recording.time(now).zip(mix.as_mut());
-        let mixed = mixed.map(|(time, mix)| mix.handle(drained.sound, time));
+        let recording = self.folder.recording();
         let mut any = false;
-        for frame in mixed.into_iter().flatten() {
-            recording.handle_mix(now, frame);
-            any = true;
+        if let Some(live) = &mut self.sound.live {
+            for file in drained.pictures.into_iter().filter_map(|picture| live.see(picture)) {
+                recording.request_keyframe(&file);
+                any = true;
+            }
         }
-        // The mix is no sound that is mixed once more.
-        let due = if any {
-            self.folder.drain()?.timeout
-        } else {
-            drained.timeout
-        };
-        Ok(due)
+        let mixed = recording.time(now).zip(self.sound.mix.as_mut());
+        let mixed: Vec<Frame> = mixed.map_or_else(Vec::new, |(time, mix)| mix.handle(drained.sound, time).collect());
+        any |= !mixed.is_empty();
+        for frame in mixed {
+            self.sound.take(now, recording, frame);
+        }
+        if !any {
+            return Ok(drained.timeout);
+        }
+        // The mix is no sound that is mixed once more; wishes for keyframes may have come.
+        let more = self.folder.drain()?;
+        if !more.feedback.is_empty() {
+            let _ = peer.send(more.feedback.iter().map(|packet| packet.to_vec()).collect());
+        }
+        Ok(more.timeout)
     }
 
     fn take(&mut self, now: Instant, order: Order) {
@@ -212,6 +245,9 @@ impl Tape {
                     extensions: followed.extensions,
                 };
                 if let Some(number) = recording.handle_track_added(now, info) {
+                    if let Some(live) = &mut self.sound.live {
+                        live.own(number, *person);
+                    }
                     self.tracks.insert(sid, number);
                 }
             }
@@ -228,6 +264,9 @@ impl Tape {
             Order::Speakers(sids) => {
                 let people = sids.iter().filter_map(|sid| self.people.get(sid));
                 let people: Vec<PersonId> = people.map(|(id, _)| *id).collect();
+                if let Some(live) = &mut self.sound.live {
+                    live.hear(&people);
+                }
                 recording.handle_speakers(now, &people);
             }
             Order::Said(sid, text) => {
