@@ -46,7 +46,7 @@ scenario('network: 5 % loss and 50 ms each way from the publisher', { seconds: 8
   check(sent.some((one) => one.nack > 0), 'the server did not ask for what was lost');
 });
 
-scenario('network: pictures at 5 % loss and 300 ms round trip come back out of FEC', { seconds: 60, beside: true }, async (t) => {
+scenario('network: pictures at 5 % loss and 300 ms round trip come back out of FEC', { seconds: 90, beside: true }, async (t) => {
   const { server, relay } = await behindRelay(t, ['--loss', '5%', '--delay', '150ms', '--seed', '5']);
   await publish(t, await openChromium(t), server, 'hall', { width: 480, height: 270 });
   // Neither can take anything that is sent again: what comes back has come with FEC.
@@ -54,7 +54,7 @@ scenario('network: pictures at 5 % loss and 300 ms round trip come back out of F
   const browser = await openChromium(t);
   const naked = await watch(t, browser, server, 'hall', far(['rtx', 'flexfec-03']));
   const protectedOne = await watch(t, browser, server, 'hall', far(['rtx']));
-  await sleep(4000);
+  await until('FEC packets', async () => (await protectedOne.receiving()).fecPackets > 20, 30_000);
   const [bad, good] = await Promise.all([naked.observe(7), protectedOne.observe(7)]);
   t.note(JSON.stringify({ bad, good }));
   t.measured('decoded', `${good.decoded}, without FEC ${bad.decoded}`);
