@@ -9,7 +9,7 @@
 //! method call here: [`Simulation::publish`] and [`Simulation::watch`] tell both sides at the same instant.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use althing_media_core::config::{EndpointConfig, EndpointId, LocalAddress, RouterConfig, SubscriptionId, TrackId};
@@ -19,7 +19,7 @@ use althing_media_core::transport::{
 };
 use althing_media_core::{Event, Output, Router};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Pace};
 use crate::network::{Link, LinkConfig};
 use crate::peer::{Payloads, Peer, ReceiveConfig, Receiver, SendConfig, Sender};
 use crate::rng::Rng;
@@ -58,6 +58,8 @@ pub struct Simulation {
 #[derive(Debug)]
 struct Node {
     peer: Peer,
+    /// How the peer's clock goes: it is told its own time.
+    pace: Pace,
     /// The peer's own socket.
     local: SocketAddr,
     /// The same, as the router sees it: another one behind a translation (NAT).
@@ -65,6 +67,10 @@ struct Node {
     router: SocketAddr,
     up: Link,
     down: Link,
+    /// When something happens here by itself, unless it was touched since that was asked.
+    due: Option<Instant>,
+    touched: bool,
+    asleep_until: Option<Instant>,
 }
 
 /// A peer of a simulation and its endpoint in the router.
@@ -235,11 +241,15 @@ impl Simulation {
         self.by_address.insert(address, self.nodes.len());
         self.nodes.push(Node {
             peer,
+            pace: Pace::default(),
             local: address,
             address,
             router,
             up,
             down,
+            due: None,
+            touched: true,
+            asleep_until: None,
         });
         Member {
             node: self.nodes.len() - 1,
@@ -249,10 +259,46 @@ impl Simulation {
 
     /// The translation in front of a member forgets it: from now on its datagrams come from another address.
     pub fn rebind(&mut self, member: Member) {
+        let node = self.touch(member);
+        let (before, after) = node.rebind();
+        self.by_address.remove(&before);
+        self.by_address.insert(after, member.node);
+    }
+
+    /// A member is in another network from now on: its datagrams come from another machine's address, over such a line.
+    pub fn hand_over(&mut self, member: Member, network: LinkConfig) {
+        let node = self.touch(member);
+        let before = node.address;
+        if let IpAddr::V4(ip) = before.ip() {
+            let [first, second, third, fourth] = ip.octets();
+            node.address.set_ip([first ^ 1, second, third, fourth].into());
+        }
+        node.up.configure(network);
+        node.down.configure(network);
+        let after = node.address;
+        self.by_address.remove(&before);
+        self.by_address.insert(after, member.node);
+    }
+
+    /// From now on the clock of a member, monotonic and wall alike, is too quick by so many millionth; too slow when negative.
+    pub fn drift(&mut self, member: Member, millionth: i32) {
+        let now = self.now();
+        let node = self.touch(member);
+        node.pace = node.pace.changed(now, millionth);
+    }
+
+    /// A member sleeps for so long: nothing reaches it, nothing leaves it, and its clocks stand still.
+    pub fn sleep(&mut self, member: Member, duration: Duration) {
+        let now = self.now();
+        let node = self.touch(member);
+        node.pace = node.pace.stopped(now, duration);
+        node.asleep_until = Some(now + duration);
+    }
+
+    fn touch(&mut self, member: Member) -> &mut Node {
         let node = &mut self.nodes[member.node];
-        self.by_address.remove(&node.address);
-        node.address.set_port(node.address.port() + 1);
-        self.by_address.insert(node.address, member.node);
+        node.touched = true;
+        node
     }
 
     /// A WebRTC member restarts ICE, and the router answers.
@@ -261,11 +307,13 @@ impl Simulation {
     /// When the member is plain, or either side refuses.
     pub fn restart_ice(&mut self, member: Member) {
         let now = self.now();
-        let peer = &mut self.nodes[member.node].peer;
+        let node = &mut self.nodes[member.node];
+        node.touched = true;
+        let (peer, local_now) = (&mut node.peer, node.pace.local(now));
         let Transport::WebRtc(web_rtc) = peer.transport_mut() else {
             panic!("a plain peer has no ICE")
         };
-        web_rtc.restart_ice(now);
+        web_rtc.restart_ice(local_now);
         let offer = peer.local_description().expect("a WebRTC peer has a description");
         self.router
             .set_remote(now, member.endpoint, &told(&offer))
@@ -274,7 +322,7 @@ impl Simulation {
             .router
             .local_description(member.endpoint)
             .expect("the endpoint is there");
-        peer.set_remote(now, &told(&answer), &answer.candidates)
+        peer.set_remote(local_now, &told(&answer), &answer.candidates)
             .expect("the peer takes the answer");
     }
 
@@ -288,7 +336,8 @@ impl Simulation {
             .router
             .add_track(now, member.endpoint, &config.track())
             .expect("the router takes the track");
-        let sender = self.nodes[member.node].peer.session.send(now, config);
+        let node = self.touch(member);
+        let sender = node.peer.session.send(node.pace.local(now), config);
         Publication { member, track, sender }
     }
 
@@ -309,7 +358,7 @@ impl Simulation {
             .subscribe(now, member.endpoint, config.subscription())
             .expect("the router takes the subscription");
         self.router.set_source(now, subscription, Some(track));
-        let receiver = self.nodes[member.node].peer.session.receive(config);
+        let receiver = self.touch(member).peer.session.receive(config);
         Watch {
             member,
             subscription,
@@ -336,7 +385,7 @@ impl Simulation {
 
     /// The peer of a member, to change it.
     pub fn peer_mut(&mut self, member: Member) -> &mut Peer {
-        &mut self.nodes[member.node].peer
+        &mut self.touch(member).peer
     }
 
     /// What a member receives.
@@ -364,7 +413,7 @@ impl Simulation {
 
     /// The links of a member, towards the router and from it.
     pub fn links_mut(&mut self, member: Member) -> (&mut Link, &mut Link) {
-        let node = &mut self.nodes[member.node];
+        let node = self.touch(member);
         (&mut node.up, &mut node.down)
     }
 
@@ -441,7 +490,13 @@ impl Simulation {
         self.drain_router();
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
-            while let Some(transmit) = node.peer.poll_output(now, &mut self.buf) {
+            if !node.wakes(now) {
+                continue;
+            }
+            let local_now = node.pace.local(now);
+            while !node.is_asleep(now)
+                && let Some(transmit) = node.peer.poll_output(local_now, &mut self.buf)
+            {
                 node.up.handle_input(now, self.buf[..transmit.len].to_vec());
             }
             let route = Route {
@@ -467,14 +522,17 @@ impl Simulation {
                 self.drain_router();
             }
         }
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().filter(|node| node.is_awake(now)) {
+            node.touched = true;
             let route = Route {
                 protocol: Protocol::Udp,
                 local: node.local,
                 remote: node.router,
             };
             while let Some(mut datagram) = node.down.poll_output(now) {
-                node.peer.handle_datagram(now, route, &mut datagram);
+                if !node.is_asleep(now) {
+                    node.peer.handle_datagram(node.pace.local(now), route, &mut datagram);
+                }
             }
         }
     }
@@ -487,14 +545,14 @@ impl Simulation {
                     self.datagrams_out += 1;
                     let datagram = self.buf[..transmit.len].to_vec();
                     match self.by_address.get(&transmit.route.remote) {
-                        Some(node) => self.nodes[*node].down.handle_input(now, datagram),
+                        Some(node) => self.nodes[*node].arrive(now, datagram),
                         None => self.strays.push((transmit.route, datagram)),
                     }
                 }
                 Output::Deliver(delivery) => {
                     let packet = self.buf[..delivery.len].to_vec();
                     if let Some(node) = self.inside.get(&delivery.endpoint) {
-                        self.nodes[*node].down.handle_input(now, packet);
+                        self.nodes[*node].arrive(now, packet);
                     } else {
                         self.delivered.push((now, packet));
                     }
@@ -511,15 +569,7 @@ impl Simulation {
             Output::Timeout(at) => at,
             other => unreachable!("drained, and yet {other:?}"),
         };
-        let nodes = self.nodes.iter().flat_map(|node| {
-            let peer_output = node.peer.has_output().then_some(now);
-            [
-                node.up.next_timeout(),
-                node.down.next_timeout(),
-                node.peer.next_timeout(),
-                peer_output,
-            ]
-        });
+        let nodes = self.nodes.iter_mut().map(|node| node.next_timeout(now));
         nodes.chain([router]).flatten().min()
     }
 
@@ -527,10 +577,52 @@ impl Simulation {
         let now = self.now();
         self.router.handle_timeout(now);
         for node in &mut self.nodes {
-            if node.peer.next_timeout().is_some_and(|at| at <= now) {
-                node.peer.handle_timeout(now);
+            let local_now = node.pace.local(now);
+            if node.wakes(now) && !node.is_asleep(now) && node.peer.next_timeout().is_some_and(|at| at <= local_now) {
+                node.peer.handle_timeout(local_now);
             }
         }
+    }
+}
+
+/// What sleeps is not looked at: of many peers few do something at any moment.
+impl Node {
+    fn is_awake(&self, now: Instant) -> bool {
+        self.touched || self.due.is_some_and(|due| due <= now)
+    }
+
+    /// The same, for whoever is about to touch it.
+    fn wakes(&mut self, now: Instant) -> bool {
+        self.touched = self.is_awake(now);
+        self.touched
+    }
+
+    fn is_asleep(&self, now: Instant) -> bool {
+        self.asleep_until.is_some_and(|end| now < end)
+    }
+
+    fn arrive(&mut self, now: Instant, datagram: Vec<u8>) {
+        self.touched = true;
+        self.down.handle_input(now, datagram);
+    }
+
+    fn next_timeout(&mut self, now: Instant) -> Option<Instant> {
+        if std::mem::take(&mut self.touched) {
+            let output = self.peer.has_output().then_some(now);
+            let timeout = self.peer.next_timeout().map(|at| self.pace.everybody(at));
+            let own = [output, timeout].into_iter().flatten().min();
+            let own = own.map(|at| self.asleep_until.map_or(at, |end| at.max(end)));
+            let links = [self.up.next_timeout(), self.down.next_timeout()];
+            self.due = links.into_iter().chain([own]).flatten().min();
+        }
+        self.due
+    }
+
+    /// Another address from now on; the one before, and the new one.
+    fn rebind(&mut self) -> (SocketAddr, SocketAddr) {
+        let before = self.address;
+        self.address.set_port(before.port() + 1);
+        (before, self.address)
     }
 }
 

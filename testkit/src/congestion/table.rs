@@ -24,7 +24,7 @@ pub fn scenarios() -> Vec<Scenario> {
         random_loss("loss-10", 10.0, 0.82),
         random_loss("loss-30", 30.0, 0.5),
     ]);
-    all.extend([bursts(), far(), jitter(), flows_2(), flows_10()]);
+    all.extend([bursts(), far(), jitter(), busy(), flows_2(), flows_10()]);
     all.extend([deep(), shallow(), competing(), app_limited(), cut()]);
     all
 }
@@ -137,6 +137,21 @@ fn jitter() -> Scenario {
             Aim::Use((10, 60), 0.65),
             Aim::Queue((5, 60), 60.0),
             Aim::Voice((0, 60), 0.97),
+        ],
+    )
+}
+
+/// The receiver has other things to do, several times a second.
+fn busy() -> Scenario {
+    let mut scenario = line("busy-receiver", 3 * MBIT, 60);
+    scenario.line.stall = Duration::from_millis(40);
+    with(
+        scenario,
+        [
+            Aim::Full(0, secs(5)),
+            Aim::Use((5, 60), 0.85),
+            Aim::Queue((0, 60), 60.0),
+            Aim::Voice((0, 60), 0.99),
         ],
     )
 }

@@ -11,6 +11,8 @@ use crate::rng::Rng;
 pub const OVERHEAD: usize = 28;
 /// Datagrams under way at a time; more are dropped as if the queue were full.
 pub const MAX_IN_FLIGHT: usize = 65_536;
+/// From the end of one stall to the next, at most.
+const BETWEEN_STALLS: Duration = Duration::from_millis(200);
 
 /// Carries datagrams one way.
 ///
@@ -25,6 +27,8 @@ pub struct Link {
     busy_until: Option<Instant>,
     /// Nothing in order arrives before this.
     in_order: Option<Instant>,
+    /// Nothing arrives from then to then.
+    stall: Option<(Instant, Instant)>,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     count: u64,
     stats: LinkStats,
@@ -41,6 +45,7 @@ impl Link {
             in_burst: false,
             busy_until: None,
             in_order: None,
+            stall: None,
             in_flight: BinaryHeap::new(),
             count: 0,
             stats: LinkStats::default(),
@@ -152,8 +157,23 @@ impl Link {
         alone || together
     }
 
+    /// When something arrives that would do so at `at` if nothing stalled.
+    fn stalled(&mut self, at: Instant) -> Instant {
+        if self.config.stall.is_zero() {
+            return at;
+        }
+        let (mut begin, mut end) = self.stall.unwrap_or((at, at));
+        while end <= at {
+            begin = end + self.rng.duration(BETWEEN_STALLS);
+            end = begin + self.rng.duration(self.config.stall);
+        }
+        self.stall = Some((begin, end));
+        if begin <= at { end } else { at }
+    }
+
     fn launch(&mut self, departure: Instant, datagram: Vec<u8>) {
         let travelled = departure + self.config.delay + self.rng.duration(self.config.jitter);
+        let travelled = self.stalled(travelled);
         let arrival = if self.config.reorder.happens(&mut self.rng) {
             travelled + self.config.hold
         } else {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  handle_input → [ down? ] → [ rate and queue: tail drop ] → [ loss, burst loss ] → [ duplicate ]
-//!                                 → [ delay + jitter, in order ] → [ held back: reordered ] → poll_output
+//!                    → [ delay + jitter, in order ] → [ stalls ] → [ held back: reordered ] → poll_output
 //! ```
 //!
 //! The verbs are those of the product, so that a simulation drives everything alike. Gilbert-Elliott burst loss is
@@ -32,6 +32,9 @@ pub struct LinkConfig {
     pub delay: Duration,
     /// And up to this much more, evenly spread; order is kept.
     pub jitter: Duration,
+    /// Several times a second nothing arrives for up to this long; what was under way then arrives together. A busy receiver
+    /// looks like that.
+    pub stall: Duration,
     /// With this chance a datagram is held back, and others overtake it.
     pub reorder: Chance,
     /// How much longer a datagram takes that is held back.

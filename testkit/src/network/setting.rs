@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Burst, Chance, LinkConfig, Queue, Rate};
 
 /// Every setting: name, what its value looks like, what it does.
-pub const SETTINGS: [(&str, &str, &str); 9] = [
+pub const SETTINGS: [(&str, &str, &str); 10] = [
     ("loss", "5%", "each datagram alone is lost with this chance"),
     (
         "burst",
@@ -15,6 +15,11 @@ pub const SETTINGS: [(&str, &str, &str); 9] = [
     ),
     ("delay", "50ms", "every datagram takes this long"),
     ("jitter", "10ms", "and up to this much longer, in order"),
+    (
+        "stall",
+        "30ms",
+        "and several times a second nothing arrives for up to this long",
+    ),
     ("reorder", "1%", "chance to be held back while others overtake"),
     ("hold", "20ms", "how long it is held back"),
     ("duplicate", "1%", "chance to arrive twice"),
@@ -38,6 +43,7 @@ impl LinkConfig {
             "burst" => self.burst = burst(value).ok_or(bad)?,
             "delay" => self.delay = duration(value).ok_or(bad)?,
             "jitter" => self.jitter = duration(value).ok_or(bad)?,
+            "stall" => self.stall = duration(value).ok_or(bad)?,
             "reorder" => self.reorder = chance(value).ok_or(bad)?,
             "hold" => self.hold = duration(value).ok_or(bad)?,
             "duplicate" => self.duplicate = chance(value).ok_or(bad)?,
@@ -174,6 +180,7 @@ mod tests {
             }),
             delay: Duration::from_millis(50),
             jitter: Duration::from_millis(10),
+            stall: Duration::from_millis(30),
             reorder: Chance::percent(1.0),
             hold: Duration::from_millis(20),
             duplicate: Chance::percent(1.0),
