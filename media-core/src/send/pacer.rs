@@ -10,6 +10,10 @@ use crate::rtcp::Bitrate;
 /// What may go at once as a rule, in time at the pacing rate.
 pub const BURST: Duration = Duration::from_millis(5);
 
+/// What goes without asking (sound) at more than the rate is held against the rest for at most this long: otherwise an hour of
+/// sound on a line that was thought to carry less would keep pictures and probes back for minutes.
+const MAX_AHEAD: Duration = Duration::from_millis(100);
+
 /// Counts what has been sent ahead of the rate.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pacer {
@@ -36,7 +40,8 @@ impl Pacer {
         let nanos = (bytes as u64 * 8_000_000_000).checked_div(rate.0).unwrap_or(u64::MAX);
         let begin = self.passed.map_or(now, |passed| passed.max(now));
         // A rate near zero must not lead out of time.
-        self.passed = Some(begin + Duration::from_nanos(nanos).min(Duration::from_secs(1)));
+        let took = Duration::from_nanos(nanos).min(Duration::from_secs(1));
+        self.passed = Some((begin + took).min(now + took.max(MAX_AHEAD)));
     }
 }
 
@@ -62,6 +67,18 @@ mod tests {
         }
         assert!((1000..=1006).contains(&sent), "{sent} of 1000 a second");
         assert_eq!(longest, 6, "5 ms at 1000 a second, and the one that exceeds it");
+    }
+
+    #[test]
+    fn what_goes_without_asking_leaves_no_debt() {
+        let start = Instant::now();
+        let (mut pacer, mut now) = (Pacer::default(), start);
+        for _ in 0..1000 {
+            pacer.on_sent(now, 128, Bitrate(20_000));
+            now += Duration::from_millis(20);
+        }
+        let next = pacer.ready(now, BURST).expect_err("it was more than the rate");
+        assert!(next <= now + MAX_AHEAD, "{:?}", next - now);
     }
 
     #[test]
