@@ -117,22 +117,25 @@ pub fn history(data: &[u8]) {
                 let _ = log.request(now, SubscriptionId(1), choices.word(), Duration::ZERO);
             }
             _ => {
-                log.insert(&Note {
-                    subscription: SubscriptionId(1),
-                    track: TrackId(1),
-                    encoding: 0,
-                    form: if choices.below(8) == 0 {
-                        Form::Filler
-                    } else {
-                        Form::Media
+                log.insert(
+                    now,
+                    &Note {
+                        subscription: SubscriptionId(1),
+                        track: TrackId(1),
+                        encoding: 0,
+                        form: if choices.below(8) == 0 {
+                            Form::Filler
+                        } else {
+                            Form::Media
+                        },
+                        ends: false,
+                        source: next,
+                        seq: next,
+                        timestamp: RtpTime(0),
+                        patch: None,
+                        frame_shift: 0,
                     },
-                    ends: false,
-                    source: next,
-                    seq: next,
-                    timestamp: RtpTime(0),
-                    patch: None,
-                    frame_shift: 0,
-                });
+                );
                 next = next.plus(1);
             }
         }

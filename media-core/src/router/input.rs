@@ -329,7 +329,7 @@ impl Router {
             if starts {
                 start(now, track, outgoing, meta);
                 endpoint.hasten_reports(now);
-                fill(track, endpoint, outgoing, meta);
+                fill(now, track, endpoint, outgoing, meta);
             }
             let mut sent = deliver(now, track, endpoint, outgoing, meta);
             if behind > 0 {
@@ -356,7 +356,7 @@ fn deliver(now: Instant, track: &Track, endpoint: &mut Endpoint, outgoing: &mut 
         return false;
     };
     let note = Note::new(outgoing.id, track.id, meta, rewrite);
-    outgoing.log.insert(&note);
+    outgoing.log.insert(now, &note);
     if !endpoint.queue.push(note, track.kind) {
         endpoint.drops.count(DropReason::LimitReached);
     }
@@ -364,10 +364,10 @@ fn deliver(now: Instant, track: &Track, endpoint: &mut Endpoint, outgoing: &mut 
 }
 
 /// Sends something empty under the numbers that the epoch before the one that begins with `meta` has left free.
-pub(super) fn fill(track: &Track, endpoint: &mut Endpoint, outgoing: &mut Outgoing, meta: &Meta) {
+pub(super) fn fill(now: Instant, track: &Track, endpoint: &mut Endpoint, outgoing: &mut Outgoing, meta: &Meta) {
     while let Some(rewrite) = outgoing.forwarder.take_unfilled() {
         let note = Note::new(outgoing.id, track.id, meta, rewrite);
-        outgoing.log.insert(&note);
+        outgoing.log.insert(now, &note);
         endpoint.queue.push(note, track.kind);
     }
 }

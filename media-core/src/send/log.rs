@@ -14,6 +14,9 @@ pub const VIDEO: usize = 512;
 pub const AUDIO: usize = 64;
 /// A packet is sent again at most this often: more is a broken or hostile receiver.
 const MAX_RESENDS: u8 = 10;
+/// What was sent longer ago than this is of no use any more, and a receiver that comes back after seconds asks for hundreds: they
+/// would fill its line for seconds again.
+const TOO_LATE: Duration = Duration::from_millis(1200);
 /// A bit beside the encoding: nothing was sent under the number but padding.
 const FILLER: u8 = 0x80;
 /// Shortest time between two answers for one packet.
@@ -27,8 +30,8 @@ struct Sent {
     /// The low 32 bits of the number it went out with: far more than a ring holds.
     seq: u32,
     timestamp: RtpTime,
-    /// When it was last sent again, in milliseconds since the log's first request.
-    resent: u32,
+    /// When it was last sent, in milliseconds since the log's first packet.
+    at: u32,
     patch: Option<Patch>,
     frame_shift: u16,
     encoding: u8,
@@ -46,7 +49,7 @@ impl Sent {
         source: SeqNo(0),
         seq: 0,
         timestamp: RtpTime(0),
-        resent: 0,
+        at: 0,
         patch: None,
         frame_shift: 0,
         encoding: 0,
@@ -66,7 +69,7 @@ pub struct SentLog {
     tracks: [TrackId; 2],
     /// Counts the changes of track.
     turn: u8,
-    first_request: Option<Instant>,
+    epoch: Option<Instant>,
 }
 
 impl SentLog {
@@ -79,13 +82,13 @@ impl SentLog {
             highest: SeqNo(0),
             tracks: [TrackId(0); 2],
             turn: 0,
-            first_request: None,
+            epoch: None,
         }
     }
 
-    /// Remembers `note`.
+    /// Remembers `note`, which goes out now.
     #[inline]
-    pub fn insert(&mut self, note: &Note) {
+    pub fn insert(&mut self, now: Instant, note: &Note) {
         if self.ring.is_empty() {
             self.ring.resize(self.capacity, Sent::NOTHING);
         }
@@ -94,13 +97,13 @@ impl SentLog {
             self.turn = self.turn.wrapping_add(1);
         }
         self.highest = self.highest.max(note.seq);
-        let (index, turn) = (self.index(note.seq), self.turn);
+        let (index, turn, at) = (self.index(note.seq), self.turn, self.since(now));
         if let Some(slot) = self.ring.get_mut(index) {
             *slot = Sent {
                 source: note.source,
                 seq: low(note.seq),
                 timestamp: note.timestamp,
-                resent: 0,
+                at,
                 patch: note.patch,
                 frame_shift: note.frame_shift,
                 encoding: note.encoding | if note.form == Form::Filler { FILLER } else { 0 },
@@ -112,17 +115,17 @@ impl SentLog {
     }
 
     /// The note with which the stream `subscription` answers a request for `wire`; `None` when the packet is not known
-    /// any more, was never sent, or was sent again just now.
+    /// any more, was never sent, was sent again just now, or too long ago.
     pub fn request(&mut self, now: Instant, subscription: SubscriptionId, wire: u16, rtt: Duration) -> Option<Note> {
         let back = u64::from(self.highest.wire().wrapping_sub(wire));
         let seq = SeqNo(self.highest.0.checked_sub(back)?);
-        let since = now.saturating_duration_since(*self.first_request.get_or_insert(now));
-        let since = u32::try_from(since.as_millis()).unwrap_or(u32::MAX);
+        let at = self.since(now);
         let pause = u32::try_from(MIN_INTERVAL.max(rtt / 2).as_millis()).unwrap_or(u32::MAX);
         let index = self.index(seq);
         let sent = self.ring.get(index).filter(|sent| sent.seq == low(seq))?;
-        let too_soon = sent.resends > 0 && since - sent.resent.min(since) < pause;
-        if sent.resends >= MAX_RESENDS || too_soon {
+        let since = at.saturating_sub(sent.at);
+        let too_soon = sent.resends > 0 && since < pause;
+        if sent.resends >= MAX_RESENDS || too_soon || u128::from(since) > TOO_LATE.as_millis() {
             return None;
         }
         let note = Note {
@@ -143,8 +146,15 @@ impl SentLog {
         };
         let sent = self.ring.get_mut(index)?;
         sent.resends += 1;
-        sent.resent = since;
+        sent.at = at;
         Some(note)
+    }
+
+    /// Milliseconds since the first packet.
+    #[inline]
+    fn since(&mut self, now: Instant) -> u32 {
+        let since = now.saturating_duration_since(*self.epoch.get_or_insert(now));
+        u32::try_from(since.as_millis()).unwrap_or(u32::MAX)
     }
 
     /// The track of the packets that were sent during `turn`. Those of the two latest are known, which is as long as a
@@ -191,7 +201,10 @@ mod tests {
         let rtt = Duration::from_millis(40);
         let mut log = SentLog::new(4);
         for seq in 0x1_fffd..0x2_0003 {
-            log.insert(&note(seq, if seq == 0x2_0001 { Form::Filler } else { Form::Media }));
+            log.insert(
+                start,
+                &note(seq, if seq == 0x2_0001 { Form::Filler } else { Form::Media }),
+            );
         }
         let mut ask = |at, wire| log.request(at, SubscriptionId(1), wire, rtt);
         assert_eq!(ask(start, 0xfffe), None, "overwritten");
@@ -205,6 +218,7 @@ mod tests {
         };
         assert_eq!(again, expected);
         assert_eq!(ask(start + rtt / 4, 0xffff), None, "too soon");
+        assert_eq!(ask(start + TOO_LATE * 2, 0), None, "nobody waits for it any more");
         let answers = (1..100).filter(|n| ask(start + rtt * *n, 0xffff).is_some()).count();
         assert_eq!(answers, usize::from(MAX_RESENDS) - 1);
     }
@@ -214,10 +228,13 @@ mod tests {
         let start = Instant::now();
         let mut log = SentLog::new(8);
         for turn in 0..3 {
-            log.insert(&Note {
-                track: TrackId(10 + turn),
-                ..note(0x1_0000 + turn, Form::Media)
-            });
+            log.insert(
+                start,
+                &Note {
+                    track: TrackId(10 + turn),
+                    ..note(0x1_0000 + turn, Form::Media)
+                },
+            );
         }
         let mut track = |wire| Some(log.request(start, SubscriptionId(1), wire, Duration::ZERO)?.track);
         assert_eq!(

@@ -82,7 +82,7 @@ impl Router {
                     ..meta
                 };
                 outgoing.forwarder.start(now, &present, rate, None);
-                fill(track, endpoint, outgoing, &meta);
+                fill(now, track, endpoint, outgoing, &meta);
                 let (frames, step) = (replay.frames(), Replay::step(rate));
                 let step = outgoing.forwarder.make_room(present.timestamp, frames, step);
                 (
@@ -97,7 +97,7 @@ impl Router {
                 }
                 outgoing.forwarder.note_time(now, rewrite.timestamp);
                 let note = Note::new(outgoing.id, track.id, &meta, rewrite);
-                outgoing.log.insert(&note);
+                outgoing.log.insert(now, &note);
                 endpoint.queue.push(note, track.kind);
             }
         });
