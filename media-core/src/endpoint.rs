@@ -80,6 +80,8 @@ pub struct Endpoint {
     pub(crate) routes: SmallVec<[(Protocol, std::net::SocketAddr); 2]>,
     /// Arrival of what it sends.
     pub arrivals: Arrivals,
+    /// The network that it is in, as far as its address tells.
+    pub(crate) network: Option<(Protocol, std::net::IpAddr)>,
     /// What its line carries, once it takes a stream with transport-wide numbers.
     pub line: Option<Box<Line>>,
     /// How much repair its losses call for.
@@ -137,6 +139,7 @@ impl Endpoint {
             ufrags: SmallVec::new(),
             routes: SmallVec::new(),
             arrivals: Arrivals::new(now),
+            network: None,
             line: None,
             demand: Demand::default(),
             queue: Queue::default(),

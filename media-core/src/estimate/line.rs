@@ -67,6 +67,20 @@ impl Line {
         }
     }
 
+    /// It is another line from now on, of which nothing is known.
+    pub fn begin_anew(&mut self, now: Instant) {
+        let rtt = self.estimator.rtt();
+        *self = Self {
+            most: self.most,
+            by_stream: self.by_stream.take(),
+            ..Self::new(now)
+        };
+        // It reports; so there is no need to send without measure until it does.
+        if let Some(rtt) = rtt {
+            self.estimator.assume_rtt(rtt);
+        }
+    }
+
     /// Whether a datagram may go at `now`, while `waiting` datagrams wait.
     ///
     /// # Errors

@@ -389,6 +389,11 @@ impl Estimator {
         Duration::from_micros(self.queue.standing().unsigned_abs())
     }
 
+    /// What the round trip is thought to be before the first feedback.
+    pub fn assume_rtt(&mut self, rtt: Duration) {
+        self.rtt = Some(i64::try_from(rtt.as_micros()).unwrap_or(INITIAL_RTT));
+    }
+
     /// From sending a packet to hearing of it, smoothed; `None` before the first feedback.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
@@ -397,7 +402,7 @@ impl Estimator {
 
     fn decide(&mut self, now: i64, signal: Signal, fresh_losses: bool) {
         let sent = self.sending.rate(USUAL);
-        if self.control.gives_up(now, sent) {
+        if self.control.gives_up(now, sent, self.arriving.rate(USUAL)) {
             self.queue.accept();
         }
         let verdict = self.losses.verdict();

@@ -38,6 +38,10 @@ const PATIENCE: (i64, i64) = (500_000, 2_000_000);
 const RIVAL: i64 = 10_000_000;
 /// What is sent is above the rate by more than this factor: the sender has not followed (yet).
 const OBEYED: f64 = 1.1;
+/// So little is sound, which goes whatever the rate is; if this share of it arrives, the queue is not ours: a way that has become
+/// longer looks like that.
+const LITTLE: f64 = 120_000.0;
+const PASSES: f64 = 0.97;
 /// After a decrease nothing is tried for this time, in µs: what is free now may be what others have left for a moment.
 const CALM: i64 = 4_000_000;
 /// The least share of the measured rate that a long queue leaves.
@@ -126,9 +130,9 @@ impl Control {
     }
 
     /// Whether the queue has not emptied, whatever we did: somebody else fills it. Told once.
-    pub(super) fn gives_up(&mut self, now: i64, sent: Option<f64>) -> bool {
+    pub(super) fn gives_up(&mut self, now: i64, sent: Option<f64>, arriving: Option<f64>) -> bool {
         let waited = self.decreased.is_some_and(|at| now - at > PATIENCE.1);
-        let given_up = self.draining && waited && !self.exceeds(sent);
+        let given_up = self.draining && waited && !self.exceeds(sent, arriving);
         if given_up {
             self.draining = false;
             self.rival = Some(now);
@@ -179,11 +183,12 @@ impl Control {
     fn is_ignored(&self, input: &Input) -> bool {
         // What was sent before the decrease is in the measure for half a second.
         let waited = self.decreased.is_none_or(|at| input.now - at > PATIENCE.1 / 2);
-        self.draining && waited && input.standing > FULL && self.exceeds(input.sent)
+        self.draining && waited && input.standing > FULL && self.exceeds(input.sent, input.arriving)
     }
 
-    fn exceeds(&self, sent: Option<f64>) -> bool {
-        sent.is_some_and(|sent| sent > self.rate * OBEYED)
+    fn exceeds(&self, sent: Option<f64>, arriving: Option<f64>) -> bool {
+        let passes = |sent| sent < LITTLE && arriving.is_some_and(|arriving| arriving > PASSES * sent);
+        sent.is_some_and(|sent| sent > self.rate * OBEYED && !passes(sent))
     }
 
     fn decrease(&mut self, input: &Input) {
@@ -350,9 +355,33 @@ mod tests {
                 sent,
                 ..CALM_INPUT
             });
-            assert!(!control.gives_up(now, sent));
+            assert!(!control.gives_up(now, sent, arriving));
         }
         assert!(control.rate() < 0.5e6, "{}", control.rate());
+    }
+
+    #[test]
+    fn a_way_that_has_become_longer_is_not_waited_for_by_sound_alone() {
+        let (mut control, mut now) = (Control::new(0.3e6), 0);
+        let (arriving, sent) = (Some(51e3), Some(51e3));
+        let mut given_up = false;
+        for _ in 0..80 {
+            now += 50_000;
+            control.update(&Input {
+                now,
+                standing: 65_000,
+                arriving,
+                lately: arriving,
+                sent,
+                ..CALM_INPUT
+            });
+            assert!(
+                !control.gives_up(now, sent, sent.map(|sent| sent * 0.9)),
+                "some of it is lost: it is ours"
+            );
+            given_up |= control.gives_up(now, sent, arriving);
+        }
+        assert!(given_up, "within four seconds");
     }
 
     #[test]
@@ -367,9 +396,12 @@ mod tests {
         };
         run(&mut control, &mut now, 1, input);
         assert!(control.rate() < 0.9e6, "it is tried to empty it");
-        assert!(!control.gives_up(now, None));
+        assert!(!control.gives_up(now, None, None));
         run(&mut control, &mut now, 2, input);
-        assert!(control.gives_up(now, None) && !control.gives_up(now, None), "told once");
+        assert!(
+            control.gives_up(now, None, None) && !control.gives_up(now, None, None),
+            "told once"
+        );
         assert_eq!(control.rate(), 0.9e6);
         let accepted = Input { standing: 0, ..input };
         run(&mut control, &mut now, 2, accepted);

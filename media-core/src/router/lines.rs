@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use crate::config::SubscriptionId;
+use crate::estimate::share::Patience;
 use crate::estimate::{Heard, Line};
 use crate::event::Transmit;
 use crate::router::Router;
@@ -12,6 +13,7 @@ use crate::router::output::seal;
 use crate::rtcp::{Bitrate, Ccfb, TransportCc};
 use crate::send::Note;
 use crate::send::datagram::{self, Transmission};
+use crate::transport::Route;
 
 impl Router {
     /// The next note that may go to an endpoint now; for one that must wait, the endpoint is called again in time.
@@ -64,6 +66,28 @@ impl Router {
         let written = datagram::write_padding(outgoing, pt, Transmission::new(now, self.epoch, seq, outgoing), buf)?;
         outgoing.rtx_seq = outgoing.rtx_seq.plus(1);
         seal(now, endpoint, (&written, true), buf)
+    }
+
+    /// The peer has another address. In another network nothing is known of its line any more, and what was under way to
+    /// the one before is lost.
+    pub(super) fn on_route(&mut self, now: Instant, key: usize, route: &Route) {
+        let Some(endpoint) = self.endpoints.at_mut(key) else {
+            return;
+        };
+        let network = (route.protocol, route.remote.ip());
+        if endpoint.network.replace(network).is_none_or(|before| before == network) {
+            return;
+        }
+        if let Some(line) = &mut endpoint.line {
+            line.begin_anew(now);
+            endpoint.shared.due = None;
+        }
+        for id in endpoint.subscriptions.clone() {
+            if let Some(outgoing) = self.subscriptions.get_mut(id.0) {
+                outgoing.patience = Patience::default();
+            }
+            self.refresh(now, id);
+        }
     }
 
     /// A subscriber tells when packets arrived.

@@ -76,7 +76,10 @@ impl Router {
                     self.on_connected(now, key);
                     self.tell(Event::Connected { endpoint: id, profile });
                 }
-                TransportEvent::RouteChanged(route) => self.tell(Event::RouteChanged { endpoint: id, route }),
+                TransportEvent::RouteChanged(route) => {
+                    self.on_route(now, key, &route);
+                    self.tell(Event::RouteChanged { endpoint: id, route });
+                }
                 TransportEvent::Disconnected(reason) => self.on_disconnected(key, reason),
             }
         }
