@@ -14,6 +14,7 @@ mod late_joiner;
 mod layer_switch;
 mod lip_sync;
 mod local_peer;
+mod long_call;
 mod loss;
 mod mute_and_pause;
 mod narrow_line;

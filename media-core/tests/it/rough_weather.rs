@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use althing_testkit::network::{Chance, LinkConfig};
+use althing_media_core::Event;
+use althing_media_core::config::LayerTarget;
+use althing_media_core::event::DisconnectReason;
+use althing_testkit::network::{Chance, LinkConfig, Rate};
+use althing_testkit::peer::VideoPattern;
 use althing_testkit::peer::preset::{camera, loudspeaker, microphone, screen};
-use althing_testkit::simulation::{Publication, Simulation, Watch};
+use althing_testkit::simulation::{Member, Publication, Simulation, Watch};
 
 use crate::stage::{assert_seamless, certificate, come_to_rest, home, ms, small_pattern};
 
@@ -16,6 +20,10 @@ struct Call {
 }
 
 fn call(seed: u64, up: LinkConfig, down: LinkConfig) -> Call {
+    call_of(seed, (up, down), (1, small_pattern()))
+}
+
+fn call_of(seed: u64, (up, down): (LinkConfig, LinkConfig), (encodings, pattern): (u8, VideoPattern)) -> Call {
     let mut simulation = Simulation::new(seed, certificate());
     let (from, to) = (
         simulation.join_web_rtc(up, certificate()),
@@ -26,16 +34,22 @@ fn call(seed: u64, up: LinkConfig, down: LinkConfig) -> Call {
         simulation.run_while(ms(20_000), |simulation| !both(simulation)),
         "seed {seed}"
     );
-    let picture = simulation.publish(from, camera(Some("0"), 1000, 1, small_pattern()));
+    let picture = simulation.publish(from, camera(Some("0"), 1000, encodings, pattern));
     let sound = simulation.publish(from, microphone(Some("1"), 50, "peer-1000"));
-    let seen = simulation.watch(to, picture.track, screen(Some("0"), 7000));
-    let heard = simulation.watch(to, sound.track, loudspeaker(Some("1"), 8000));
-    simulation.run_for(ms(3000));
-    Call {
+    let mut call = Call {
+        got: watch(&mut simulation, to, [picture, sound]),
         simulation,
         sent: [picture, sound],
-        got: [seen, heard],
-    }
+    };
+    call.simulation.run_for(ms(3000));
+    call
+}
+
+fn watch(simulation: &mut Simulation, who: Member, [picture, sound]: [Publication; 2]) -> [Watch; 2] {
+    [
+        simulation.watch(who, picture.track, screen(Some("0"), 7000)),
+        simulation.watch(who, sound.track, loudspeaker(Some("1"), 8000)),
+    ]
 }
 
 impl Call {
@@ -85,6 +99,114 @@ fn after_a_sleep_there_is_the_present_and_not_the_past() {
                 "seed {seed}: {sounds} packets in 2 s after {sleep} ms"
             );
         }
+    }
+}
+
+/// Who sends or who watches is suspended, for less than consent lasts: its clocks stand still, and the camera goes on
+/// where it was.
+#[test]
+fn who_slept_goes_on_where_the_call_is() {
+    for seed in 0..4 {
+        let mut call = call(seed, home(), home());
+        for sleeper in [call.sent[0].member, call.got[0].member] {
+            call.simulation.sleep(sleeper, ms(25_000));
+            call.simulation.run_for(ms(25_000));
+            let [_, sounds] = call.comes(ms(300));
+            assert!(
+                sounds < 60,
+                "seed {seed}: {sounds} packets of sound in 300 ms are the past"
+            );
+            call.simulation.run_for(ms(3000));
+            let [pictures, sounds] = call.comes(ms(2000));
+            assert!((50..=70).contains(&pictures), "seed {seed}: {pictures} pictures in 2 s");
+            assert!((95..=105).contains(&sounds), "seed {seed}: {sounds} packets in 2 s");
+        }
+    }
+}
+
+/// A minute is more than consent lasts: nothing more is sent to who sleeps, and who wakes up comes in anew.
+#[test]
+fn who_slept_for_a_minute_comes_again_and_nobody_else_notices() {
+    for seed in 0..3 {
+        let mut call = call(seed, home(), home());
+        let (sleeper, sent) = (call.got[0].member, call.sent);
+        let other = call.simulation.join_web_rtc(home(), certificate());
+        let awake = watch(&mut call.simulation, other, sent);
+        call.simulation.run_for(ms(2000));
+        call.simulation.sleep(sleeper, ms(60_000));
+        call.simulation.run_for(ms(32_000));
+        let lost = Event::Disconnected {
+            endpoint: sleeper.endpoint,
+            reason: DisconnectReason::ConsentLost,
+        };
+        assert!(call.simulation.events().contains(&lost), "seed {seed}");
+        let before = call.simulation.links_mut(sleeper).1.stats().sent;
+        call.simulation.run_for(ms(28_000));
+        let more = call.simulation.links_mut(sleeper).1.stats().sent - before;
+        assert_eq!(more, 0, "seed {seed}: sent without consent");
+        let now = call.simulation.now();
+        call.simulation.router.remove_endpoint(now, sleeper.endpoint);
+        let woken = call.simulation.join_web_rtc(home(), certificate());
+        call.got = watch(&mut call.simulation, woken, sent);
+        let [pictures, sounds] = call.comes(ms(1500));
+        assert!(
+            pictures > 15 && sounds > 25,
+            "seed {seed}: {pictures} pictures, {sounds} packets of sound"
+        );
+        come_to_rest(&mut call.simulation, &sent);
+        for watch in awake.into_iter().chain(call.got) {
+            assert_seamless(&call.simulation, watch, ms(40), seed);
+        }
+        let freeze = call.simulation.receiver(awake[0]).viewer().longest_freeze();
+        assert!(freeze < ms(150), "seed {seed}: {freeze:?}");
+    }
+}
+
+/// From the network at home to one on the road, and back: another address, and a line that is slower and longer.
+#[test]
+fn a_handover_is_followed() {
+    let road = LinkConfig {
+        rate: Some(Rate::bits(500_000)),
+        ..LinkConfig::delay(ms(80))
+    };
+    // About 200, 400 and 800 kbit/s.
+    let pattern = VideoPattern {
+        frame_bytes: 700,
+        packet_bytes: 1000,
+        ..VideoPattern::default()
+    };
+    for seed in 0..4 {
+        let mut call = call_of(seed, (home(), home()), (3, pattern));
+        let mover = call.got[0].member;
+        let granted = |call: &Call| {
+            let id = call.got[0].subscription;
+            call.simulation.router.subscription_stats(id).unwrap().granted
+        };
+        let handover = |call: &mut Call, line: LinkConfig| {
+            call.simulation.hand_over(mover, line);
+            // The client's next check, which comes from there, may take 5 s.
+            call.simulation.run_for(ms(9000));
+        };
+        call.simulation.run_for(ms(5000));
+        assert_eq!(granted(&call), Some(LayerTarget::BEST), "seed {seed}");
+        handover(&mut call, road);
+        let before = *call.simulation.links_mut(mover).1.stats();
+        let [pictures, sounds] = call.comes(ms(10_000));
+        assert!(pictures > 100, "seed {seed}: {pictures} pictures in 10 s");
+        assert!(sounds > 490, "seed {seed}: {sounds} packets of sound in 10 s");
+        let after = *call.simulation.links_mut(mover).1.stats();
+        let packets = u32::try_from(after.delivered - before.delivered).unwrap();
+        let mean = (after.queue_delay_sum - before.queue_delay_sum) / packets;
+        assert!(mean < ms(60), "seed {seed}: a queue of {mean:?}");
+        assert_ne!(granted(&call), Some(LayerTarget::BEST), "seed {seed}");
+        handover(&mut call, home());
+        call.simulation.run_for(ms(10_000));
+        assert_eq!(granted(&call), Some(LayerTarget::BEST), "seed {seed}");
+        let [pictures, sounds] = call.comes(ms(2000));
+        assert!(
+            pictures > 50 && sounds > 95,
+            "seed {seed}: {pictures} pictures, {sounds} packets of sound"
+        );
     }
 }
 
