@@ -39,6 +39,7 @@ fn loss_by_chance_and_jitter_slow_nobody_down() {
     meets_its_aims("loss");
     meets_its_aims("burst");
     meets_its_aims("jitter");
+    meets_its_aims("busy");
 }
 
 #[test]
