@@ -181,7 +181,7 @@ fn what_there_is_no_room_for_is_paused_and_comes_back() {
 
 #[test]
 fn what_is_paused_or_muted_does_not_wait_for_room() {
-    let mut stage = Stage::new(1, 2, narrow(110_000));
+    let mut stage = Stage::new(1, 2, narrow(90_000));
     stage.simulation.run_for(ms(20_000));
     assert_eq!([stage.granted(0), stage.granted(1)], [None; 2], "there is no room");
     let now = stage.simulation.now();

@@ -31,11 +31,14 @@ pub fn svg(report: &Report) -> String {
         &mut out,
         (LEFT, 22.0),
         "start",
-        &format!("{}: Mbit/s", report.scenario.name),
+        &format!(
+            "{}: Mbit/s (grey: the line; thin: the estimate; thick: what arrives)",
+            report.scenario.name
+        ),
     );
     text(
         &mut out,
-        (LEFT, 318.0),
+        (LEFT, 328.0),
         "start",
         "longest queue delay in ms; marks: datagrams lost",
     );
