@@ -2,9 +2,10 @@
 //! kill, and is closed by recovery.
 //!
 //! The process writes much faster than real time and says up to when it has given frames, each time the disk's thread has
-//! taken all of them: so the last thing that it said is true however busy the machine is.
+//! taken all of them: so the last thing that it said is true however busy the machine is. It never ends by itself: what it
+//! says waits in a pipe, and it may have given its last frame before a test that is short of processor time kills it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::tools::{Folder, decodes, format, interleaved, probe};
 /// Where the process records that is to be killed.
 const RECORDS: &str = "ALTHING_TEST_RECORDS";
 const KILLS: u64 = 100;
+/// So many processes at a time.
+const LANES: u64 = 5;
 /// The longest that a process records, in ns of media.
 const LONGEST: u64 = 10_000_000_000;
 /// What may be lost, in ms.
@@ -64,11 +67,13 @@ fn records() {
     for (number, track, frame) in frames {
         let at = frame.at.0 / 1_000_000;
         writers[number].handle_frame(track, frame).unwrap();
-        while disk.queued() > 0 {
-            thread::yield_now();
+        if disk.queued() > 0 {
+            disk.wait();
         }
         writeln!(out, "at {at}").unwrap();
     }
+    // Files that are dropped would be closed in good order. Nothing is ever sent: this returns when the test is dead.
+    let _ = std::io::stdin().read(&mut [0]);
 }
 
 /// Starts the process, kills it after so many lines, and gives the last moment that it told, in ms.
@@ -76,6 +81,7 @@ fn killed_after(lines: usize, folder: &Path) -> i64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kill::records", "--ignored", "--nocapture"])
         .env(RECORDS, folder)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -99,16 +105,16 @@ fn a_hundred_kills() {
     // Made before the processes need them.
     drop(kinds());
     thread::scope(|scope| {
-        for lane in 0..2 {
+        for lane in 0..LANES {
             let folder = &folder;
             scope.spawn(move || {
                 let mut rng = Rng::new(lane);
-                for number in (lane..KILLS).step_by(2) {
+                for number in (lane..KILLS).step_by(LANES as usize) {
                     let place = folder.0.join(number.to_string());
                     std::fs::create_dir(&place).unwrap();
                     let lines = 350 + rng.index(2000);
                     let at = killed_after(lines, &place);
-                    let looked_at = usize::try_from(number / 2 % 4).unwrap();
+                    let looked_at = usize::try_from(number / LANES % 4).unwrap();
                     survived(&place, at, looked_at);
                     std::fs::remove_dir_all(&place).unwrap();
                 }
