@@ -198,3 +198,18 @@ fn a_log_that_was_changed_is_told() {
     fs::create_dir(&empty.0).unwrap();
     assert_eq!(recover(&empty.0, None).unwrap(), State::Foreign);
 }
+
+#[test]
+fn a_log_too_long_to_be_read_is_not_cut() {
+    let place = Place::new("long");
+    let disk = disk();
+    let (folder, now) = record(&place.0, &disk);
+    folder.finish(now, 0).unwrap();
+    drop(disk);
+    let long = (1 << 30) + 1;
+    let log = fs::OpenOptions::new().append(true).open(place.0.join(LOG)).unwrap();
+    log.set_len(long).unwrap();
+    assert!(recover(&place.0, Some(&key())).is_err());
+    assert!(delete(&place.0, DeleteReason::Requested, signer(), BEGAN).is_err());
+    assert_eq!(log.metadata().unwrap().len(), long);
+}

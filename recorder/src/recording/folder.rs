@@ -433,8 +433,13 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
 }
 
 fn read(path: &Path, key: Option<&str>) -> io::Result<Log> {
+    let file = File::open(path)?;
+    // Half of it would look like one that a crash has torn, and be cut.
+    if file.metadata()?.len() > MAX_LOG {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_LOG).read_to_end(&mut bytes)?;
+    file.take(MAX_LOG).read_to_end(&mut bytes)?;
     Ok(Log::read(&bytes, key))
 }
 

@@ -64,6 +64,12 @@ pub const MAX_TRACKS: u32 = 10_000;
 pub const MAX_TRACKS_EACH: u32 = 500;
 /// Stays of one person; who comes more often is not asked any more, and not recorded.
 pub const MAX_STAYS: u32 = 200;
+/// Messages of one person that are kept, over all stays.
+pub const MAX_MESSAGES_EACH: u32 = 2_000;
+/// Bytes of the messages of one person that are kept, as JSON.
+pub const MAX_CHAT_EACH: u64 = 1 << 20;
+/// Bytes of the messages of all that are kept, as JSON: manifest and log stay small enough to be read.
+pub const MAX_CHAT: u64 = 16 << 20;
 /// Lines of the log about one track; what changes more often is not told any further.
 const MAX_TRACK_LINES: u32 = 5_000;
 /// Lines of the log in all. Consent, files and the end are told beyond it.
@@ -258,11 +264,13 @@ impl Recording {
         }
     }
 
-    /// A message to all; kept when its author agreed.
+    /// A message to all; kept when its author agreed, up to [`MAX_MESSAGES_EACH`], [`MAX_CHAT_EACH`] and [`MAX_CHAT`].
     pub fn handle_chat(&mut self, now: Instant, person: PersonId, text: &str) {
         if self.records(person) && self.lines < MAX_LINES {
             let text = cut(text, MAX_TEXT);
-            self.log(now, &Entry::Chat { person, text });
+            if self.shares.take_message(person, &text) {
+                self.log(now, &Entry::Chat { person, text });
+            }
         }
     }
 

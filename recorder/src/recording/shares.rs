@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 
 use super::entry::PersonId;
-use super::{MAX_STAYS, MAX_TRACKS_EACH};
+use super::{MAX_CHAT, MAX_CHAT_EACH, MAX_MESSAGES_EACH, MAX_STAYS, MAX_TRACKS_EACH};
+
+/// What a message takes beside its text, in bytes: in the log and in the manifest.
+const AROUND: u64 = 128;
 
 /// The shares of all; at most as many as there are people in a recording.
 #[derive(Debug, Default)]
@@ -14,12 +17,17 @@ pub(super) struct Shares {
     /// Those who are there.
     identities: HashMap<PersonId, String>,
     taken: HashMap<String, Share>,
+    /// Bytes of the chat of all.
+    chat: u64,
 }
 
 #[derive(Debug, Default)]
 struct Share {
     stays: u32,
     tracks: u32,
+    messages: u32,
+    /// Bytes of the chat.
+    chat: u64,
 }
 
 impl Shares {
@@ -45,5 +53,22 @@ impl Shares {
         let share = identity.and_then(|identity| self.taken.get_mut(identity));
         let share = share.filter(|share| share.tracks < MAX_TRACKS_EACH);
         share.map(|share| share.tracks += 1).is_some()
+    }
+
+    /// One more message of somebody who is there; false when there were too many, or too long ones, or of all together. What
+    /// counts is its text as JSON has it: a control character is six there.
+    pub(super) fn take_message(&mut self, person: PersonId, text: &str) -> bool {
+        let identity = self.identities.get(&person);
+        let Some(share) = identity.and_then(|identity| self.taken.get_mut(identity)) else {
+            return false;
+        };
+        let bytes = serde_json::to_string(text).map_or(u64::MAX, |json| json.len() as u64 + AROUND);
+        let (each, all) = (share.chat.saturating_add(bytes), self.chat.saturating_add(bytes));
+        let may = share.messages < MAX_MESSAGES_EACH && each <= MAX_CHAT_EACH && all <= MAX_CHAT;
+        if may {
+            share.messages += 1;
+            (share.chat, self.chat) = (each, all);
+        }
+        may
     }
 }

@@ -361,6 +361,32 @@ fn nobody_uses_up_what_there_is_for_all() {
 }
 
 #[test]
+fn who_writes_without_end_fills_neither_the_log_nor_the_manifest() {
+    let mut room = Room::new(&["ada", "eve", "bob"], None);
+    for person in 1..=3 {
+        room.recording.handle_answer(room.now, PersonId(person), true);
+    }
+    for _ in 0..20 {
+        room.recording
+            .handle_chat(room.now, PersonId(2), &"\u{1}".repeat(MAX_TEXT));
+    }
+    for _ in 0..MAX_MESSAGES_EACH + 50 {
+        room.recording.handle_chat(room.now, PersonId(3), "x");
+    }
+    // Who goes and comes back is the same.
+    room.recording.handle_leave(room.now, PersonId(2));
+    let again = room.recording.handle_join(room.now, &person("eve")).expect("few stays");
+    room.recording.handle_answer(room.now, again, true);
+    room.recording.handle_chat(room.now, again, &"\u{1}".repeat(MAX_TEXT));
+    room.recording.handle_chat(room.now, PersonId(1), "hello");
+    room.drain();
+    let chat = room.end().chat;
+    let of = |wanted: u32| chat.iter().filter(|one| one.person == PersonId(wanted)).count();
+    assert_eq!((of(1), of(2), of(3)), (1, 10, MAX_MESSAGES_EACH as usize));
+    assert_eq!(of(again.0), 0);
+}
+
+#[test]
 fn the_mix_is_a_file_of_its_own_that_a_crash_does_not_lose() {
     let mut room = Room::new(&["ada"], None);
     let packet = |milliseconds| Frame {
