@@ -3,6 +3,7 @@
 //! Keeps no media packet: the caller has them, and says which bytes are those that were sent.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -39,6 +40,7 @@ struct Waiting {
     header: Header,
     recovery: [u8; RECOVERY],
     rest: Bytes,
+    arrival: Instant,
 }
 
 impl Waiting {
@@ -60,24 +62,31 @@ enum Outcome {
 
 impl Recovery {
     /// Takes the payload of an FEC packet over the stream `ssrc`; `extend` gives a whole number for one on the wire. Whether it
-    /// is one, for this stream; then [`Self::recover`] is to be called with its number.
-    pub fn on_fec(&mut self, payload: Bytes, ssrc: Ssrc, extend: impl FnOnce(u16) -> SeqNo) -> Option<SeqNo> {
-        let (header, len) = Header::parse(&payload)?;
-        let recovery = *payload.first_chunk()?;
-        if header.ssrc != ssrc {
-            return None;
-        }
+    /// is one, for this stream; then [`Self::recover`] is to be called. One over the same packets that waits gives way.
+    pub fn on_fec(&mut self, now: Instant, payload: Bytes, ssrc: Ssrc, extend: impl FnOnce(u16) -> SeqNo) -> bool {
+        let parsed = Header::parse(&payload).filter(|(header, _)| header.ssrc == ssrc);
+        let (Some((header, len)), Some(recovery)) = (parsed, payload.first_chunk().copied()) else {
+            return false;
+        };
+        let base = extend(header.base);
+        self.waiting
+            .retain(|waiting| (waiting.base, waiting.header.mask) != (base, header.mask));
         if self.waiting.len() >= MAX_WAITING {
             self.waiting.pop_front();
         }
-        let base = extend(header.base);
         self.waiting.push_back(Waiting {
             base,
             header,
             recovery,
             rest: payload.slice(len..),
+            arrival: now,
         });
-        Some(base.plus(u64::from(header.mask.trailing_zeros())))
+        true
+    }
+
+    /// Lets go of what came before `limit`: it must not hold memory that it shares with others for long.
+    pub fn expire(&mut self, limit: Instant) {
+        self.waiting.retain(|waiting| waiting.arrival >= limit);
     }
 
     /// How many FEC packets wait.
@@ -87,18 +96,19 @@ impl Recovery {
         self.waiting.len()
     }
 
-    /// The packet `seq` has come, or an FEC packet over it: makes a packet that can be made now, whose number it gives.
-    /// Call until `None`, each time with the number of the packet that was made as well. Costs a look at each packet that is
-    /// protected together with `seq`, and a sum where one is made.
+    /// The packet `come` has come, or, when it is `None`, an FEC packet: makes a packet that can be made now, whose number it
+    /// gives. Call for a packet until `None`, and for each that was made as well. Costs a look at each packet that is protected
+    /// together with `come`, or by the FEC packet that came last, and a sum where one is made.
     pub fn recover<'a>(
         &mut self,
-        seq: SeqNo,
+        come: Option<SeqNo>,
         extensions: &ExtensionMap,
         known: impl Fn(SeqNo) -> Known<'a>,
     ) -> Option<SeqNo> {
-        let mut index = 0;
+        let newest = self.waiting.len().saturating_sub(1);
+        let mut index = if come.is_none() { newest } else { 0 };
         while let Some(waiting) = self.waiting.get(index) {
-            if !waiting.protects(seq) {
+            if come.is_some_and(|seq| !waiting.protects(seq)) {
                 index += 1;
                 continue;
             }

@@ -1,5 +1,8 @@
 //! Packets are protected as a router sends them, some are lost, and what comes back is compared to the last bit.
 
+use std::cell::{Cell, OnceCell};
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -113,7 +116,11 @@ fn recovered(sent: &[Vec<u8>], rows: &[Bytes], has: impl Fn(usize) -> bool) -> V
             let distance = wire.wrapping_sub(SeqNo(FIRST).wire());
             SeqNo(FIRST + u64::from(distance))
         };
-        let mut come = vec![recovery.on_fec(fec.clone(), SSRC, extend).expect("it was written")];
+        assert!(
+            recovery.on_fec(Instant::now(), fec.clone(), SSRC, extend),
+            "it was written"
+        );
+        let mut come = vec![None];
         while let Some(seq) = come.last().copied() {
             let known = |seq: SeqNo| match have.get(usize::try_from(seq.0 - FIRST).unwrap_or(usize::MAX)) {
                 Some(Some(packet)) => Known::Exact(view(packet)),
@@ -128,7 +135,7 @@ fn recovered(sent: &[Vec<u8>], rows: &[Bytes], has: impl Fn(usize) -> bool) -> V
             recovery.write(SSRC, seq, &mut bytes);
             have[usize::try_from(seq.0 - FIRST).expect("it was sent")] = Some(bytes.clone());
             made.push((seq.0, bytes));
-            come.push(seq);
+            come.push(Some(seq));
         }
     }
     made.sort();
@@ -167,12 +174,12 @@ proptest! {
         }
         let mut recovery = Recovery::default();
         let sent = packet(FIRST, &plain(b"x"), true);
-        if let Some(seq) = recovery.on_fec(bytes.into(), SSRC, |wire| SeqNo(0x1_0000 + u64::from(wire))) {
-            let lacking = seq;
-            let known = |seq: SeqNo| if seq == lacking { Known::Lacking } else { Known::Exact(view(&sent)) };
-            prop_assert_eq!(recovery.recover(seq, &extensions(), known), Some(seq));
+        if recovery.on_fec(Instant::now(), bytes.into(), SSRC, |wire| SeqNo(0x1_0000 + u64::from(wire))) {
+            let lacking = OnceCell::new();
+            let known = |seq: SeqNo| if seq == *lacking.get_or_init(|| seq) { Known::Lacking } else { Known::Exact(view(&sent)) };
+            prop_assert_eq!(recovery.recover(None, &extensions(), known), lacking.get().copied());
             let mut out = vec![0; recovery.made()];
-            recovery.write(SSRC, seq, &mut out);
+            recovery.write(SSRC, SeqNo(FIRST), &mut out);
             prop_assert!(out.is_empty() || out[0] >> 6 == 2);
         }
     }
@@ -345,11 +352,22 @@ fn memory_has_bounds_and_the_newest_stay() {
     let fec: Vec<Bytes> = sent.chunks(2).map(|pair| payload(&row(pair))).collect();
     let mut recovery = Recovery::default();
     let whole = |wire: u16| SeqNo(FIRST + u64::from(wire.wrapping_sub(SeqNo(FIRST).wire())));
-    for fec in &fec {
-        let seq = recovery.on_fec(fec.clone(), SSRC, whole).expect("it was written");
-        assert_eq!(recovery.recover(seq, &extensions(), |_| Known::Lacking), None);
+    let (start, looks) = (Instant::now(), Cell::new(0));
+    let lacking = |_| {
+        looks.set(looks.get() + 1);
+        Known::Lacking
+    };
+    // Each twice: a copy takes no place.
+    for (ms, fec) in (0..).zip(fec.iter().flat_map(|fec| [fec, fec])) {
+        assert!(recovery.on_fec(start + Duration::from_millis(ms), fec.clone(), SSRC, whole));
+        assert_eq!(recovery.recover(None, &extensions(), lacking), None);
         assert!(recovery.waiting() <= MAX_WAITING);
     }
+    assert_eq!(
+        (recovery.waiting(), looks.get()),
+        (MAX_WAITING, 200),
+        "only the newest is looked at"
+    );
     let come = |n: u64, recovery: &mut Recovery| {
         let known = |seq: SeqNo| {
             if seq.0 == n {
@@ -358,13 +376,16 @@ fn memory_has_bounds_and_the_newest_stay() {
                 Known::Lacking
             }
         };
-        recovery.recover(SeqNo(n), &extensions(), known)
+        recovery.recover(Some(SeqNo(n)), &extensions(), known)
     };
     assert_eq!(come(FIRST, &mut recovery), None, "given up");
     assert_eq!(come(FIRST + 98, &mut recovery), Some(SeqNo(FIRST + 99)));
     assert_eq!(recovery.waiting(), MAX_WAITING - 1);
     let otherwise = |_| Known::Otherwise;
-    assert_eq!(recovery.recover(SeqNo(FIRST + 96), &extensions(), otherwise), None);
+    assert_eq!(
+        recovery.recover(Some(SeqNo(FIRST + 96)), &extensions(), otherwise),
+        None
+    );
     assert_eq!(recovery.waiting(), MAX_WAITING - 1, "two are missing, and may come");
     let one = |seq: SeqNo| {
         if seq.0 == FIRST + 96 {
@@ -373,10 +394,14 @@ fn memory_has_bounds_and_the_newest_stay() {
             Known::Exact(view(&sent[97]))
         }
     };
-    assert_eq!(recovery.recover(SeqNo(FIRST + 96), &extensions(), one), None);
+    assert_eq!(recovery.recover(Some(SeqNo(FIRST + 96)), &extensions(), one), None);
     assert_eq!(
         recovery.waiting(),
         MAX_WAITING - 2,
         "it has come otherwise: nothing is left to do"
     );
+    recovery.expire(start + Duration::from_millis(93));
+    assert_eq!(recovery.waiting(), 2, "of the four that came since, two are done");
+    recovery.expire(start + Duration::from_secs(1));
+    assert_eq!(recovery.waiting(), 0);
 }

@@ -1,5 +1,7 @@
 //! FEC packets from a sender that has lost its manners.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::choices::Choices;
@@ -20,7 +22,7 @@ pub fn fec(data: &[u8]) {
         assert_eq!(Header::parse(&out[..len]), Some((header, len)));
         assert!(header.offsets().count() > 0 && header.offsets().all(|offset| offset < 109));
     }
-    let mut choices = Choices::new(data);
+    let (mut choices, now) = (Choices::new(data), Instant::now());
     let extensions = ExtensionMap::new()
         .with(Extension::TransportCc, 1)
         .with(Extension::AbsSendTime, 2);
@@ -28,14 +30,14 @@ pub fn fec(data: &[u8]) {
     let (mut recovery, mut fecs, mut made) = (Recovery::default(), 0, 0);
     while !choices.is_empty() {
         let number = usize::from(choices.byte()) % PACKETS;
-        let seq = if choices.flag() {
+        let come = if choices.flag() {
             let packet = [
                 &[0x90, 96, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1, 0xbe, 0xde, 0, 1],
                 choices.short(),
             ]
             .concat();
             packets[number] = RtpView::parse(&packet).is_ok().then(|| packet.into());
-            Some(SeqNo(0x1_0000 + number as u64))
+            Some(Some(SeqNo(0x1_0000 + number as u64)))
         } else {
             let mut payload = choices.short().to_vec();
             if let Some(fixed) = payload.first_chunk_mut::<18>() {
@@ -43,11 +45,11 @@ pub fn fec(data: &[u8]) {
                 fixed[12..16].copy_from_slice(&SSRC.0.to_be_bytes());
                 (fixed[16], fixed[17]) = (0, fixed[17] % 128);
             }
-            let seq = recovery.on_fec(payload.into(), SSRC, |wire| SeqNo(0x1_0000 + u64::from(wire)));
-            fecs += usize::from(seq.is_some());
-            seq
+            let taken = recovery.on_fec(now, payload.into(), SSRC, |wire| SeqNo(0x1_0000 + u64::from(wire)));
+            fecs += usize::from(taken);
+            taken.then_some(None)
         };
-        let Some(seq) = seq else { continue };
+        let Some(come) = come else { continue };
         let known = |seq: SeqNo| match usize::try_from(seq.0 - 0x1_0000)
             .ok()
             .and_then(|number| packets.get(number))
@@ -56,7 +58,7 @@ pub fn fec(data: &[u8]) {
             Some(None) => Known::Lacking,
             None => Known::Otherwise,
         };
-        while let Some(seq) = recovery.recover(seq, &extensions, known) {
+        while let Some(seq) = recovery.recover(come, &extensions, known) {
             made += 1;
             assert!(matches!(known(seq), Known::Lacking));
             let mut out = vec![0; recovery.made()];

@@ -134,14 +134,15 @@ impl Stream {
     }
 
     /// Learns its SSRC. Another one than before is another stream: all that was known of the old one is forgotten.
-    /// Returns whether that is so.
-    pub fn set_ssrc(&mut self, ssrc: Ssrc) -> bool {
-        let replaced = self.ssrc.is_some_and(|before| before != ssrc);
-        if replaced {
+    /// Gives the SSRCs of the old one and of what repairs it; none if that is not so.
+    pub fn set_ssrc(&mut self, ssrc: Ssrc) -> [Option<Ssrc>; 3] {
+        let mut before = [None; 3];
+        if self.ssrc.is_some_and(|before| before != ssrc) {
+            before = [self.ssrc, self.rtx, self.fec];
             *self = Self::new(self.kind, self.clock_rate, self.nack);
         }
         self.ssrc = Some(ssrc);
-        replaced
+        before
     }
 
     /// The stream has ended (BYE); its SSRC may come back.
@@ -155,11 +156,19 @@ impl Stream {
         self.loss.lacks(self.extender.peek(wire))
     }
 
-    /// Takes the payload of an FEC packet over this stream; one of the packets that it protects, for [`Self::mend`].
-    pub fn on_fec(&mut self, payload: Bytes) -> Option<SeqNo> {
-        let (ssrc, extender) = (self.ssrc?, &self.extender);
+    /// Takes the payload of an FEC packet over this stream, before [`Self::mend`]; whether it is one.
+    pub fn on_fec(&mut self, now: Instant, payload: Bytes) -> bool {
+        let Some(ssrc) = self.ssrc else { return false };
         let recovery = self.recovery.get_or_insert_default();
-        recovery.on_fec(payload, ssrc, |wire| extender.peek(wire))
+        recovery.on_fec(now, payload, ssrc, |wire| self.extender.peek(wire))
+    }
+
+    /// Lets go of all that came before `limit` and nobody will ask for.
+    pub fn expire(&mut self, limit: Instant) {
+        self.history.expire(limit);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.expire(limit);
+        }
     }
 
     /// Whether FEC packets wait for more of what they protect.
@@ -169,8 +178,8 @@ impl Stream {
         self.recovery.as_ref().is_some_and(|recovery| recovery.waiting() > 0)
     }
 
-    /// The packet `seq` has come, or FEC over it: the number and the length of a packet that was lost and can be made now.
-    pub fn mend(&mut self, seq: SeqNo, extensions: &ExtensionMap) -> Option<(SeqNo, usize)> {
+    /// The packet `come` has come, or an FEC packet: the number and the length of a packet that was lost and can be made now.
+    pub fn mend(&mut self, come: Option<SeqNo>, extensions: &ExtensionMap) -> Option<(SeqNo, usize)> {
         let (history, loss) = (&self.history, &self.loss);
         let known = |seq| match history.get(seq) {
             Some(received) if received.exact => Known::Exact(received.packet.view()),
@@ -178,7 +187,7 @@ impl Stream {
             _ => Known::Otherwise,
         };
         let recovery = self.recovery.as_mut()?;
-        let made = recovery.recover(seq, extensions, known)?;
+        let made = recovery.recover(come, extensions, known)?;
         Some((made, recovery.made()))
     }
 

@@ -89,6 +89,9 @@ impl Track {
             if let Some(rtx) = ids.rtx {
                 stream.set_rtx(rtx);
             }
+            if let Some(fec) = ids.fec {
+                stream.set_fec(fec);
+            }
         }
         Self {
             id,

@@ -43,7 +43,13 @@ pub(super) fn protect(
     };
     for _ in 0..protector.on_packet(leaving, &outgoing.extensions, share) {
         let form = Form::Fec;
-        endpoint.queue.push(Note { form, ..*note }, MediaKind::Video);
+        if !endpoint.queue.push(Note { form, ..*note }, MediaKind::Video)
+            && let Some(row) = protector.take()
+        {
+            // One that stayed would go in place of the next, and all that come would be late.
+            protector.sent(row);
+            endpoint.drops.count(DropReason::LimitReached);
+        }
     }
 }
 
@@ -73,29 +79,33 @@ impl Router {
         let track = self.tracks.get_mut(stream.track.0);
         let incoming = track.and_then(|track| track.streams.get_mut(stream.encoding));
         let incoming = incoming.ok_or(DropReason::UnknownStream)?;
-        let seq = incoming.on_fec(packet.payload()).ok_or(DropReason::Malformed)?;
-        self.mend(now, stream, seq);
+        if !incoming.on_fec(now, packet.payload()) {
+            return Err(DropReason::Malformed);
+        }
+        if let Some(made) = self.make(now, stream, None) {
+            self.mend(now, stream, made);
+        }
         Ok(())
     }
 
-    /// The packet `seq` has come, or FEC over it: makes the packets that can be made now, and takes them like any that came
+    /// The packet `seq` has come: makes the packets that can be made now, and takes them like any that came
     /// late.
     #[cold]
     pub(super) fn mend(&mut self, now: Instant, stream: StreamRef, seq: SeqNo) {
         // Each round uses up an FEC packet, so that there are no more than those that wait.
         let mut come: SmallVec<[SeqNo; 8]> = smallvec![seq];
         while let Some(seq) = come.last().copied() {
-            match self.make(now, stream, seq) {
+            match self.make(now, stream, Some(seq)) {
                 Some(made) => come.push(made),
                 None => drop(come.pop()),
             }
         }
     }
 
-    fn make(&mut self, now: Instant, stream: StreamRef, seq: SeqNo) -> Option<SeqNo> {
+    fn make(&mut self, now: Instant, stream: StreamRef, come: Option<SeqNo>) -> Option<SeqNo> {
         let track = self.tracks.get_mut(stream.track.0)?;
         let incoming = track.streams.get_mut(stream.encoding)?;
-        let (made, len) = incoming.mend(seq, &track.extensions)?;
+        let (made, len) = incoming.mend(come, &track.extensions)?;
         incoming.write_mended(made, self.pool.space(len));
         if let Ok(packet) = Packet::parse(self.pool.commit(len))
             && let Some(codec) = track.codec_of(packet.view().pt())

@@ -202,7 +202,7 @@ fn expire(now: Instant, endpoint: &Endpoint, tracks: &mut Table<Track>) {
     };
     for id in &endpoint.tracks {
         if let Some(track) = tracks.get_mut(id.0) {
-            track.streams.iter_mut().for_each(|stream| stream.history.expire(limit));
+            track.streams.iter_mut().for_each(|stream| stream.expire(limit));
         }
     }
 }

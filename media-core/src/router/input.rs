@@ -470,17 +470,13 @@ fn learn(
     let usage = track.pt_use(view.pt());
     let (encoding, repair) = encoding_of(track, view, usage).ok_or(DropReason::UnknownStream)?;
     let stream = track.streams.get_mut(encoding).ok_or(DropReason::UnknownStream)?;
-    let mut replaced = false;
     let before = match usage {
-        PtUse::Rtx(_) => stream.set_rtx(view.ssrc()),
-        PtUse::Fec => stream.set_fec(view.ssrc()),
-        _ => {
-            let before = stream.ssrc();
-            replaced = stream.set_ssrc(view.ssrc());
-            before
-        }
+        PtUse::Rtx(_) => [None, stream.set_rtx(view.ssrc()), None],
+        PtUse::Fec => [None, None, stream.set_fec(view.ssrc())],
+        _ => stream.set_ssrc(view.ssrc()),
     };
-    if let Some(before) = before {
+    let replaced = before[0].is_some();
+    for before in before.into_iter().flatten() {
         endpoint.streams.remove(&before);
     }
     let stream = StreamRef {

@@ -118,6 +118,24 @@ fn unknown_addresses_change_nothing() {
     assert_seamless(&simulation, watch, Duration::ZERO, 1);
 }
 
+/// An encoder that begins anew with other SSRCs, for itself and its repair, gives the old ones back.
+#[test]
+fn a_stream_that_is_replaced_again_and_again_takes_no_more_places() {
+    let mut simulation = Simulation::new(4, certificate());
+    let publisher = simulation.join_plain(home(), None);
+    simulation.publish(publisher, camera(None, 1, 1, small_pattern()));
+    let route = simulation.route(publisher);
+    for number in 0..200_u32 {
+        for (pt, ssrc) in [(96, 2 * number), (97, 2 * number + 1)] {
+            let mut datagram = vec![0x80, pt, 0, 1, 0, 0, 0, 1];
+            datagram.extend_from_slice(&(0x5000_0000 + ssrc).to_be_bytes());
+            datagram.extend_from_slice(&[0, 1, 0x90, 0xe0, 0x80, 1, 1, 0, 0x10, 0, 0]);
+            simulation.inject(route, datagram);
+        }
+    }
+    assert_eq!(simulation.router.stats().drops.of(DropReason::LimitReached), 0);
+}
+
 /// Somebody sends RTP with a new SSRC in each packet: the table has a bound, and the picture stays.
 #[test]
 fn a_flood_of_ssrcs_has_a_bound() {
