@@ -23,11 +23,15 @@ pub(super) struct ByStream {
 }
 
 impl ByStream {
-    /// An RTP packet goes out, protected or not: its number in the row.
+    /// An RTP packet goes out, protected or not: its number in the row; `None` for one that goes again as it was, as what is told
+    /// of both is one thing.
     pub(super) fn on_sent(&mut self, datagram: &[u8]) -> Option<u16> {
         let header = datagram.first_chunk::<FIXED_HEADER>()?;
         let seq = u16::from_be_bytes([header[2], header[3]]);
         let ssrc = Ssrc(u32::from_be_bytes([header[8], header[9], header[10], header[11]]));
+        if self.numbers.contains_key(&(ssrc, seq)) {
+            return None;
+        }
         if self.order.len() >= MAX_SENT
             && let Some(oldest) = self.order.pop_front()
         {
@@ -97,10 +101,11 @@ mod tests {
             (3, Report::Received(Some(976))),
         ];
         assert_eq!(by_stream.reports(&feedback), expected);
+        assert_eq!(by_stream.on_sent(&packet(7, 2)), None, "it goes again");
         for n in 0..4096 {
             by_stream.on_sent(&packet(9, n)).expect("a header");
         }
         assert_eq!(by_stream.reports(&feedback), [], "forgotten");
-        assert_eq!(by_stream.numbers.len(), MAX_SENT);
+        assert_eq!((by_stream.numbers.len(), by_stream.order.len()), (MAX_SENT, MAX_SENT));
     }
 }
