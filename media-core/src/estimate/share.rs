@@ -41,6 +41,8 @@ pub struct Claim<Id> {
     pub rank: u8,
     /// It may not become better now than it is.
     pub held: bool,
+    /// What goes along with it for repair before it is asked for, in percent of its rate.
+    pub ahead: u8,
     steps: SmallVec<[Step; MAX_STEPS]>,
     /// What is sent now, as an index.
     current: Option<usize>,
@@ -55,6 +57,7 @@ impl<Id> Claim<Id> {
             id,
             rank,
             held,
+            ahead: 0,
             steps: SmallVec::new(),
             current: None,
             granted: None,
@@ -77,6 +80,17 @@ impl<Id> Claim<Id> {
         self.current = current.map(|current| self.steps.iter().rposition(at_most(current)).unwrap_or(0));
     }
 
+    /// What a step takes with all that goes along.
+    fn cost(&self, step: Step) -> u64 {
+        step.rate.0 + step.rate.0 * u64::from(self.ahead) / 100
+    }
+
+    /// What the best way there is takes with all that goes along.
+    #[must_use]
+    pub fn wished(&self) -> u64 {
+        self.best().map_or(0, |step| self.cost(step))
+    }
+
     /// The best way there is.
     #[must_use]
     pub fn best(&self) -> Option<Step> {
@@ -96,23 +110,24 @@ impl<Id> Claim<Id> {
     }
 
     fn taken(&self) -> u64 {
-        self.granted().map_or(0, |step| step.rate.0)
+        self.granted().map_or(0, |step| self.cost(step))
     }
 
     /// Takes the next better step if there is room for it.
     fn rise(&mut self, room: &mut Room) -> bool {
         let next = self.granted.map_or(0, |granted| granted + 1);
-        let Some(step) = self.steps.get(next) else {
+        let Some(step) = self.steps.get(next).copied() else {
             return false;
         };
-        let more = step.rate.0.saturating_sub(self.taken());
+        let all = self.cost(step);
+        let more = all.saturating_sub(self.taken());
         let fits = match self.current {
             // The last picture is given up late: an estimate wavers, and a pause is worse than a moment of too much.
             Some(_) if next == 0 => room.has(more * PRESSED / 100),
             Some(current) if next <= current => room.taken + more <= room.all.saturating_add(room.loose),
             current => {
                 let same = current.is_some_and(|current| self.steps[current].layers.spatial == step.layers.spatial);
-                (same || !self.held) && room.has(more + step.rate.0 * room.spare / 100)
+                (same || !self.held) && room.has(more + all * room.spare / 100)
             }
         };
         if fits {
@@ -148,13 +163,11 @@ impl Room {
 pub fn divide<Id: Ord + Copy>(budget: Bitrate, loose: u64, claims: &mut [Claim<Id>]) -> Bitrate {
     claims.sort_unstable_by_key(|claim| (Reverse(claim.rank), claim.current.is_none(), claim.id));
     // Where there is enough for all, nobody seeks more than that: there is nothing to prove it with.
-    let wished: u64 = claims.iter().filter_map(Claim::best).map(|step| step.rate.0).sum();
+    let wished: u64 = claims.iter().map(Claim::wished).sum();
     let mut room = Room {
         all: budget.0,
         taken: 0,
-        loose: (u128::from(budget.0) * u128::from(loose) / 100)
-            .try_into()
-            .unwrap_or(u64::MAX),
+        loose: percent(budget, loose),
         spare: if wished <= budget.0 { 0 } else { TO_SPARE },
     };
     for claim in claims.iter_mut() {
@@ -170,6 +183,43 @@ pub fn divide<Id: Ord + Copy>(budget: Bitrate, loose: u64, claims: &mut [Claim<I
         }
     }
     Bitrate(room.taken)
+}
+
+fn percent(rate: Bitrate, percent: u64) -> u64 {
+    (u128::from(rate.0) * u128::from(percent) / 100)
+        .try_into()
+        .unwrap_or(u64::MAX)
+}
+
+/// [`divide`], with what goes ahead of requests, or without it where that would pause somebody or there is no room for all of it;
+/// `present`: it goes along now. What all take together, and whether it goes along from now on. Costs the same once more where
+/// it is wished for.
+pub fn divide_ahead<Id: Ord + Copy>(
+    budget: Bitrate,
+    loose: u64,
+    present: bool,
+    claims: &mut [Claim<Id>],
+) -> (Bitrate, bool) {
+    let with = divide(budget, loose, claims);
+    if claims.iter().all(|claim| claim.ahead == 0) {
+        return (with, true);
+    }
+    let kept: SmallVec<[_; 16]> = claims.iter().map(|claim| (claim.ahead, claim.granted)).collect();
+    claims.iter_mut().for_each(|claim| claim.ahead = 0);
+    let without = divide(budget, loose, claims);
+    let pauses =
+        |(claim, (_, granted)): (&Claim<Id>, &(u8, Option<usize>))| claim.granted.is_some() && granted.is_none();
+    let most = budget
+        .0
+        .saturating_add(if present { percent(budget, loose) } else { 0 });
+    // Both divisions have left them in the same order.
+    if with.0 > most || claims.iter().zip(&kept).any(pauses) {
+        return (without, false);
+    }
+    for (claim, (ahead, granted)) in claims.iter_mut().zip(kept) {
+        (claim.ahead, claim.granted) = (ahead, granted);
+    }
+    (with, true)
 }
 
 /// Gives everybody at least the lowest picture with all its motion, whatever it takes: while little is known of a line,
@@ -297,6 +347,29 @@ mod tests {
             divide(Bitrate(440), loose, &mut claims);
             assert_eq!(claims[0].granted, Some(expected));
         }
+    }
+
+    #[test]
+    fn what_goes_ahead_pauses_nobody_and_waits_for_room() {
+        // Plain, the lowest takes 150; with what goes ahead 225.
+        for (budget, present, expected) in [
+            (155, false, (Some(0), false)),
+            (155, true, (Some(0), false)),
+            (200, false, (Some(0), false)),
+            (200, true, (Some(0), true)),
+            (225, false, (Some(0), true)),
+            (100, true, (None, true)),
+            (2000, false, (Some(3), true)),
+        ] {
+            let mut claims = [claim(0, 0, Some(0)), claim(1, 0, None)];
+            claims[0].ahead = 50;
+            let (taken, ahead) = divide_ahead(Bitrate(budget), 15, present, &mut claims[..1]);
+            assert_eq!((claims[0].granted, ahead), expected, "{budget}");
+            assert_eq!(taken.0, claims[0].taken(), "{budget}");
+        }
+        let mut claims = [claim(0, 0, Some(0)), claim(1, 0, None)];
+        claims.iter_mut().for_each(|claim| claim.ahead = 50);
+        assert_eq!(divide_ahead(Bitrate(400), 0, true, &mut claims), (Bitrate(300), false));
     }
 
     #[test]

@@ -116,7 +116,11 @@ impl Router {
         let Some(endpoint) = self.endpoints.at_mut(key) else {
             return;
         };
+        let before = endpoint.demand.called();
         endpoint.demand.on_arrivals(now, heard.arrived, heard.lost);
+        if endpoint.demand.called() != before {
+            endpoint.shared.due = None;
+        }
         if heard.revived {
             // So much is missing that it would ask for a new picture in the end; Chromium takes up to 3 s for it.
             endpoint

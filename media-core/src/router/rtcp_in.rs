@@ -94,9 +94,13 @@ impl Router {
         {
             let packets = outgoing.report.on_report(now, block);
             let (kind, rtt) = (outgoing.kind, outgoing.report.rtt());
-            let Some(Endpoint { demand, line, .. }) = self.endpoints.at_mut(key) else {
+            let Some(Endpoint {
+                demand, line, shared, ..
+            }) = self.endpoints.at_mut(key)
+            else {
                 return;
             };
+            let before = demand.called();
             match kind {
                 MediaKind::Audio => demand.on_report(now, packets, block.fraction_lost),
                 MediaKind::Video => demand.on_picture_report(now, packets, block.fraction_lost),
@@ -104,6 +108,9 @@ impl Router {
             if let Some(rtt) = rtt {
                 let queue = line.as_ref().map(|line| line.queue_delay());
                 demand.on_round_trip(rtt.saturating_sub(queue.unwrap_or_default()));
+            }
+            if demand.called() != before {
+                shared.due = None;
             }
         }
     }

@@ -96,7 +96,7 @@ impl Router {
         let near = matches!(endpoint.transport, Transport::Local(_));
         let hears = |(stage, key)| near || self.stages.get(&stage).is_none_or(|stage| stage.hears(key));
         let flows = |track: &Track| !track.muted && track.stage.is_none_or(hears);
-        let protection = endpoint.demand.protection();
+        let called = endpoint.demand.called();
         let mut claims = std::mem::take(&mut self.claims);
         claims.clear();
         let (mut sound, mut measured) = (0, true);
@@ -117,7 +117,7 @@ impl Router {
                 measured &= rate.is_some() || !track.started;
                 sound += rate.map_or(0, |rate| rate.0);
             } else {
-                let (claim, known) = claim(now, track, outgoing, protection);
+                let (claim, known) = claim(now, track, outgoing, called);
                 measured &= known;
                 claims.push(claim);
             }
@@ -134,16 +134,18 @@ impl Router {
             return;
         };
         sound *= 1 + endpoint.demand.depth() as u64;
-        let best: u64 = claims.iter().filter_map(Claim::best).map(|step| step.rate.0).sum();
+        let best: u64 = claims.iter().map(Claim::wished).sum();
         let left = Bitrate(budget.rate.0.saturating_sub(sound));
         let loose = if budget.calm { LOOSE } else { 0 };
-        let mut taken = share::divide(left, loose, &mut claims);
+        let present = endpoint.demand.protection() > 0;
+        let (mut taken, ahead) = share::divide_ahead(left, loose, present, &mut claims);
+        endpoint.demand.set_most_protection(if ahead { called } else { 0 });
         if !budget.settled {
             taken = share::begin(&mut claims);
         }
         let ample = claims.iter().all(Claim::is_satisfied);
         // What is to rise needs room to spare, and this has to be proved.
-        let spare = if ample { 0 } else { best * TO_SPARE / 100 };
+        let spare = if ample && ahead { 0 } else { best * TO_SPARE / 100 };
         let wanted = alone.0 + best + spare;
         let wanted = if measured { wanted } else { wanted.max(UNKNOWN) };
         // Where there is only sound that was not measured yet the probes of the beginning go on.
@@ -205,15 +207,15 @@ impl Router {
     }
 }
 
-/// How a stream of `track` can be sent to a subscriber, and what each way takes; and whether that was measured. `protection`: so
+/// How a stream of `track` can be sent to a subscriber, and what each way takes; and whether that was measured. `ahead`: so
 /// many FEC packets go with a hundred, if it takes them.
-fn claim(now: Instant, track: &Track, outgoing: &Outgoing, protection: u8) -> (Claim<SubscriptionId>, bool) {
+fn claim(now: Instant, track: &Track, outgoing: &Outgoing, ahead: u8) -> (Claim<SubscriptionId>, bool) {
     let forwarder = &outgoing.forwarder;
     let mut claim = Claim::new(outgoing.id, outgoing.rank, !outgoing.patience.is_over(now));
     // What is lost has to be sent again.
     let lost = u64::from(outgoing.report.fraction_lost());
-    let ahead = outgoing.protector.as_ref().map_or(0, |_| u64::from(protection));
-    let again = |rate: Bitrate| Bitrate(rate.0 + rate.0 * lost / 256 + rate.0 * ahead / 100);
+    claim.ahead = outgoing.protector.as_ref().map_or(0, |_| ahead);
+    let again = |rate: Bitrate| Bitrate(rate.0 + rate.0 * lost / 256);
     let target = forwarder.target();
     let Some(best) = track.live().best(target.spatial) else {
         return (claim, true);

@@ -38,6 +38,8 @@ pub struct Demand {
     precise: bool,
     /// How much redundancy of sound fits the line.
     limit: Option<usize>,
+    /// How much FEC over pictures fits it.
+    most: Option<u8>,
 }
 
 impl Demand {
@@ -48,10 +50,17 @@ impl Demand {
         self.limit.map_or(self.sound.level, |limit| limit.min(self.sound.level))
     }
 
-    /// How many FEC packets go with a hundred packets of pictures, at most 50; 0 where there is no use for them.
+    /// How many FEC packets go with a hundred packets of pictures, at most 50; 0 where there is no use for them, or no room.
     #[must_use]
     #[inline]
     pub fn protection(&self) -> u8 {
+        self.called().min(self.most.unwrap_or(u8::MAX))
+    }
+
+    /// How many would go with them if the line carried it.
+    #[must_use]
+    #[inline]
+    pub fn called(&self) -> u8 {
         let level = self.pictures.level.checked_sub(1).filter(|_| self.far);
         level
             .and_then(|level| PICTURES.get(level))
@@ -101,6 +110,11 @@ impl Demand {
     pub fn set_line(&mut self, sound: Bitrate, line: Option<Bitrate>) {
         let fits = |line: Bitrate, depth: usize| (sound.0 * (depth as u64 + 1)) as f64 <= line.0 as f64 * SHARE;
         self.limit = line.map(|line| (1..=MAX_DEPTH).take_while(|depth| fits(line, *depth)).count());
+    }
+
+    /// The line has been divided: so many FEC packets fit it.
+    pub fn set_most_protection(&mut self, most: u8) {
+        self.most = Some(most);
     }
 
     fn hear_sound(&mut self, now: Instant, packets: f32, lost: f32) {
@@ -238,6 +252,10 @@ mod tests {
         for (rtt, share) in [(30, 0), (159, 0), (160, 50), (121, 50), (119, 0), (150, 0), (300, 50)] {
             demand.on_round_trip(ms(rtt));
             assert_eq!(demand.protection(), share, "{rtt} ms");
+        }
+        for (most, share) in [(0, 0), (20, 20), (50, 50)] {
+            demand.set_most_protection(most);
+            assert_eq!((demand.protection(), demand.called()), (share, 50));
         }
         let at = listen(&mut demand, at, 0, 30);
         assert_eq!(demand.protection(), 0, "nothing is lost");
