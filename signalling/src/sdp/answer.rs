@@ -191,9 +191,9 @@ fn agree(section: &Section, codecs: &Codecs, growing: bool, wish: Wish) -> Resul
     if chosen.is_empty() {
         return Ok(rejected(section));
     }
-    let extension_lines = extensions(section, &role, growing);
+    let mut extension_lines = extensions(section, &role, growing);
     let used = |extension: &Extension| role == Role::Receiving || !ONLY_RECEIVED.contains(extension);
-    let extensions: ExtensionMap = extension_lines.iter().fold(ExtensionMap::new(), |map, line| {
+    let mut extensions: ExtensionMap = extension_lines.iter().fold(ExtensionMap::new(), |map, line| {
         let extension = Extension::from_uri(&line.uri).filter(used);
         extension.map_or(map, |extension| map.with(extension, line.id))
     });
@@ -209,11 +209,18 @@ fn agree(section: &Section, codecs: &Codecs, growing: bool, wish: Wish) -> Resul
     } else {
         Vec::new()
     };
+    let formats = formats(section, &chosen, &extensions, reception);
+    // Who tells by SSRC needs no numbers, and would tell nothing of them.
+    let tells = |kind: &str| formats.iter().any(|format| format.has_feedback(kind));
+    if tells(ESTIMATION[1]) && !tells(ESTIMATION[0]) {
+        extensions.set(Extension::TransportCc, 0);
+        extension_lines.retain(|line| Extension::from_uri(&line.uri) != Some(Extension::TransportCc));
+    }
     Ok(Agreed {
         mid: section.mid,
         kind: section.kind.clone(),
         role,
-        formats: formats(section, &chosen, &extensions, reception),
+        formats,
         extensions,
         rids,
         streams,

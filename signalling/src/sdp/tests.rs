@@ -338,7 +338,17 @@ fn one_way_of_telling_what_a_line_carries_is_enough() {
         told(&lines(|line| !line.contains("transport-wide-cc"))).is_empty(),
         "it cannot be numbered"
     );
-    assert_eq!(told(&(without + "a=rtcp-fb:* ack ccfb\r\n")), ["ack ccfb"]);
+    let by_stream = without + "a=rtcp-fb:* ack ccfb\r\n";
+    assert_eq!(told(&by_stream), ["ack ccfb"]);
+    let agreement = send_all(&Description::parse(&by_stream).unwrap(), None).unwrap();
+    assert!(by_stream.contains("transport-wide-cc"));
+    assert_eq!(
+        agreement.sections[1].extensions.id(Extension::TransportCc),
+        None,
+        "numbers that nobody tells of"
+    );
+    let media = agreement.describe(&local(), 7).sections[1].extensions.clone();
+    assert!(media.iter().all(|line| !line.uri.contains("transport-wide-cc")));
     let (_, whip) = OFFERS.iter().find(|(known, _)| *known == "chromium-whip").unwrap();
     let offer = whip.replace(" transport-cc\r\n", " ack ccfb\r\n");
     let agreement = receive_all(&Description::parse(&offer).unwrap());
