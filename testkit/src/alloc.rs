@@ -1,4 +1,5 @@
-//! An allocator that counts per thread, to prove that a path allocates nothing.
+//! An allocator that counts: per thread, to prove that a path allocates nothing, and what the whole process holds, to prove that
+//! there is a bound.
 //!
 //! ```
 //! use althing_testkit::alloc::{CountingAllocator, allocations_during};
@@ -19,6 +20,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that the process holds, and the most that it held since it was last set back.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     // Constant and without a destructor: reading it neither allocates nor registers anything.
@@ -69,6 +75,27 @@ pub fn allocated_so_far() -> Allocations {
     COUNTED.get()
 }
 
+/// Runs `f` and tells how many bytes more than before the process held at most meanwhile, on all threads; growing counts as both
+/// blocks at once. One at a time: tests beside each other would count for each other.
+///
+/// # Panics
+/// As [`allocations_during`].
+pub fn peak_during<R>(f: impl FnOnce() -> R) -> (R, usize) {
+    let before = HELD.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let (result, _) = allocations_during(f);
+    (result, PEAK.load(Ordering::Relaxed).saturating_sub(before))
+}
+
+fn hold(bytes: usize) {
+    let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    PEAK.fetch_max(held, Ordering::Relaxed);
+}
+
+fn let_go(bytes: usize) {
+    HELD.fetch_sub(bytes, Ordering::Relaxed);
+}
+
 fn count(bytes: usize, freed: u64) {
     // During thread teardown the counter may be gone: then nobody is asking.
     let _ = COUNTED.try_with(|counted| {
@@ -85,24 +112,30 @@ fn count(bytes: usize, freed: u64) {
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
+        hold(layout.size());
         // SAFETY: the caller's promise about `layout` is passed on unchanged.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
+        hold(layout.size());
         // SAFETY: the caller's promise about `layout` is passed on unchanged.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(new_size, 0);
+        hold(new_size);
         // SAFETY: `ptr` came from `System` through this allocator, and the rest is passed on unchanged.
-        unsafe { System.realloc(ptr, layout, new_size) }
+        let grown = unsafe { System.realloc(ptr, layout, new_size) };
+        let_go(if grown.is_null() { new_size } else { layout.size() });
+        grown
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         count(0, 1);
+        let_go(layout.size());
         // SAFETY: `ptr` came from `System` through this allocator with this `layout`.
         unsafe { System.dealloc(ptr, layout) }
     }
