@@ -1,7 +1,8 @@
 // A meeting is recorded: of those who agree, and of nobody before that.
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdirSync, watch } from 'node:fs';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -62,11 +63,22 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
     await me.sound({ tone: 700 });
   });
   await pages.ada.sees('ben');
+  // From before the question on, each name that appears in the folder is noted, however short it is there.
+  const recordings = join(data, 'recordings');
+  await mkdir(recordings, { recursive: true });
+  const [seen, eyes] = [new Set(), []];
+  eyes.push(watch(recordings, (_, name) => {
+    if (eyes.length > 1) return;
+    eyes.push(watch(join(recordings, name), (_, file) => seen.add(file)));
+    for (const file of readdirSync(join(recordings, name))) seen.add(file);
+  }));
+  t.defer(() => eyes.forEach((eye) => eye.close()));
+  const isMedia = (name) => /\.(webm|mkv|mp4|m4s|ogg)$/.test(name);
   check((await ben('', 'POST')).status === 403, 'somebody without the right begins a recording');
   check((await ada('', 'POST')).status === 201, 'it cannot begin');
   check((await ada('', 'POST')).status === 409, 'it begins twice');
   const [folder] = await readdir(join(data, 'recordings'));
-  const media = async () => (await readdir(join(data, 'recordings', folder))).filter((name) => /\.(webm|mp4|ogg)$/.test(name));
+  const media = async () => (await readdir(join(data, 'recordings', folder))).filter(isMedia);
   // The list of recordings, for who may record.
   const list = (query, grant) => fetch(`${server.base}/recordings?${query}`, { headers: bearer(token({ room: 'hall', identity: 'ada', grant })) });
   const listed = async () => (await (await list('room=hall', { roomRecord: true })).json()).recordings[0];
@@ -77,9 +89,13 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   const state = (page) => page.run(() => me.room.remoteParticipants.get('recorder')?.attributes['althing.recording']);
   await until('ben is asked', async () => (await state(pages.ben)) === 'asks');
   await sleep(2000);
-  check((await media()).length === 0, `before anybody agreed there is ${await media()}`);
+  const early = [...seen].filter(isMedia);
+  check(early.length === 0 && (await media()).length === 0, `before anybody agreed there was ${early} and is ${await media()}`);
+  check(seen.has('events.jsonl'), `what is written is not seen: ${[...seen]}`);
   check((await ben('/answer', 'POST', { agrees: false })).status === 202, 'an answer is refused');
   await until('it runs', async () => (await state(pages.ben)) === 'running');
+  // The same eye sees them when they may be there.
+  await until('media are seen', () => [...seen].some(isMedia));
   await until('it is listed as running', async () => (await listed()).state === 'recording');
   pages.cleo = await member(t, browser, server, 'hall', 'cleo');
   await pages.cleo.run(() => me.sound({ tone: 1000 }));
