@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The frames are those of clips that ffmpeg encodes; a server has them from its participants
-//! (`althing_recorder::input`).
+//! (`althing_recorder::input`). Their brightness tells the time, so that a player's jumps can be judged by what it shows.
 #![expect(
     clippy::print_stdout,
     reason = "talking to the person at the terminal is this program's job"
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("sound", Container::Ogg, None),
     ] {
         let mut clips = vec![sound.clone()];
-        clips.extend(picture.map(|codec| media::video(codec, 2)));
+        clips.extend(picture.map(|codec| media::clock(codec, 6)));
         let formats: Vec<TrackFormat> = clips.iter().map(format).collect();
         let config = WriterConfig {
             playlist: Some(PlaylistConfig::default()),

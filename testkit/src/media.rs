@@ -11,6 +11,10 @@ use althing_media_core::payload::opus;
 
 /// Pictures per second of all clips.
 pub const RATE: u64 = 30;
+/// By so much luma each second of [`clock`] is brighter than the one before, and each tenth of a second.
+pub const SECOND_STEP: u32 = 40;
+/// See [`SECOND_STEP`].
+pub const TENTH_STEP: u32 = 23;
 /// A keyframe stands at each second.
 const KEYFRAMES: &str = "30";
 
@@ -103,6 +107,23 @@ pub fn flashes(codec: Codec, seconds: u32) -> Clip {
         (160, 90),
         (&format!("{codec:?}-flashes-{seconds}"), &source),
     )
+}
+
+/// 320 × 180 whose left half tells the second by its brightness and whose right half the tenth of it, black being 0: see
+/// [`SECOND_STEP`], [`TENTH_STEP`]. At most six seconds.
+///
+/// # Panics
+///
+/// As [`video`].
+#[must_use]
+pub fn clock(codec: Codec, seconds: u32) -> Clip {
+    let light = format!("16+if(lt(X,W/2),{SECOND_STEP}*floor(N/{RATE}),{TENTH_STEP}*mod(floor(10*N/{RATE}),10))");
+    // Eight points are computed, and each made large.
+    let source = format!(
+        "color=black:size=4x2:rate={RATE},format=yuv420p,geq=lum='{light}':cb=128:cr=128,scale=320:180:flags=neighbor,setsar=1"
+    );
+    let name = format!("{codec:?}-clock-{seconds}");
+    coded_video(codec, (seconds, 300), (320, 180), (&name, &source))
 }
 
 fn coded_video(codec: Codec, (seconds, kbits): (u32, u32), size: (u32, u32), (name, source): (&str, &str)) -> Clip {
