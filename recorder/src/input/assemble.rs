@@ -59,6 +59,10 @@ pub(super) struct Assembler {
     buffer: BytesMut,
     /// Of this picture nothing is wanted.
     skipped: Option<u32>,
+    /// When the last whole picture was taken.
+    last: Option<u32>,
+    /// Since then a packet came that may stand for a picture that a router could not get.
+    gap: bool,
     /// Only a keyframe will do.
     waits: bool,
     after_loss: bool,
@@ -83,6 +87,8 @@ impl Assembler {
             partial: None,
             buffer: BytesMut::new(),
             skipped: None,
+            last: None,
+            gap: false,
             after_loss: false,
             format: None,
         }
@@ -119,9 +125,12 @@ impl Assembler {
         let view = ordered.packet.view();
         let payload = view.payload();
         if payload.is_empty() {
-            // Padding belongs between pictures. Inside one it stands for a packet that a router could not get.
+            // Padding belongs between pictures, with the time of the one before. Otherwise it stands for a packet that a router
+            // could not get; between pictures, for a whole one.
             if self.partial.is_some() {
                 self.lose();
+            } else {
+                self.gap |= ![self.last, self.skipped].contains(&Some(view.timestamp()));
             }
             return None;
         }
@@ -161,6 +170,9 @@ impl Assembler {
     }
 
     fn begin(&mut self, timestamp: u32, arrival: Instant, seen: &Seen) -> bool {
+        if std::mem::take(&mut self.gap) && !self.layers.continues(seen) {
+            self.lose();
+        }
         if self.waits && !seen.is_keyframe() {
             return false;
         }
@@ -226,6 +238,7 @@ impl Assembler {
         self.waits = false;
         let keyframe = picture.keyframe.is_some();
         self.layers.keep(keyframe);
+        self.last = Some(partial.timestamp);
         let format = picture.keyframe.map(TrackFormat::Video);
         Some(Assembled {
             timestamp: partial.timestamp,

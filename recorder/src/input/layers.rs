@@ -8,7 +8,7 @@
 use althing_media_core::Codec;
 use althing_media_core::packet::RtpView;
 use althing_media_core::payload::dependency_descriptor::{DependencyState, References};
-use althing_media_core::payload::{self, Info};
+use althing_media_core::payload::{self, Info, PictureId};
 
 /// How far back a frame can refer, in frames.
 const WINDOW: usize = 4096;
@@ -28,6 +28,9 @@ pub(super) struct Layers {
     /// Frames of the picture that is being put together.
     pending: Vec<u16>,
     base: Base,
+    /// The picture id of the last picture that was kept, and of the one that is being put together.
+    picture: Option<PictureId>,
+    next_picture: Option<PictureId>,
     /// Something was lost since the last keyframe.
     careful: bool,
 }
@@ -80,6 +83,8 @@ impl Layers {
             kept: Kept::default(),
             pending: Vec::new(),
             base: Base::default(),
+            picture: None,
+            next_picture: None,
             careful: false,
         }
     }
@@ -150,8 +155,18 @@ impl Layers {
         }
     }
 
+    /// Whether a picture that begins with this packet tells by its own number that it is the one after the last that was kept.
+    pub(super) fn continues(&self, seen: &Seen) -> bool {
+        if let Some((number, _)) = seen.frame {
+            return self.kept.newest == Some(number.wrapping_sub(1));
+        }
+        let (last, this) = (self.picture, seen.info.ids.picture_id());
+        last.zip(this).is_some_and(|(last, this)| this.since(last.value()) == 1)
+    }
+
     /// A picture begins that is put together.
     pub(super) fn begin(&mut self) {
+        self.next_picture = None;
         self.pending.clear();
         self.base.pending = None;
     }
@@ -164,6 +179,7 @@ impl Layers {
         {
             self.pending.push(number);
         }
+        self.next_picture = seen.info.ids.picture_id().or(self.next_picture);
         if seen.info.start_of_frame && seen.info.spatial == 0 {
             if seen.info.switch_up {
                 let layer = 1_u8.checked_shl(seen.info.temporal.into()).unwrap_or(0);
@@ -189,6 +205,7 @@ impl Layers {
         }
         self.pending.drain(..).for_each(|number| self.kept.put(number));
         self.base.last = self.base.pending.take().or(self.base.last);
+        self.picture = self.next_picture.take();
     }
 
     /// Something is lost; whether anything but a keyframe may be good after it.
@@ -394,17 +411,30 @@ mod tests {
 
     /// What is recorded of pictures of which some packets are lost, and what a decoder could have done with what came.
     fn run(codec: Codec, pictures: usize, lost: impl Fn(usize, usize) -> bool) -> (Vec<usize>, Vec<usize>) {
+        run_filled(codec, pictures, lost, false)
+    }
+
+    /// The same; `filled`: padding comes in the place of what is lost.
+    fn run_filled(
+        codec: Codec,
+        pictures: usize,
+        lost: impl Fn(usize, usize) -> bool,
+        filled: bool,
+    ) -> (Vec<usize>, Vec<usize>) {
         let mut assembler = Assembler::new(codec, Some(ID));
         let (mut recorded, mut decodable) = (Vec::new(), Vec::new());
         let mut after_loss = false;
         for n in 0..pictures {
-            for (part, packet) in packets(codec, n).into_iter().enumerate() {
-                if lost(n, part) {
+            for (part, mut own) in packets(codec, n).into_iter().enumerate() {
+                if lost(n, part) && !filled {
                     after_loss = true;
                     continue;
                 }
+                if lost(n, part) {
+                    own = packet(2 * n + part, n * 3000, false, &[], None);
+                }
                 let ordered = Ordered {
-                    packet,
+                    packet: own,
                     arrival: Instant::now(),
                     after_loss: std::mem::take(&mut after_loss),
                 };
@@ -416,6 +446,38 @@ mod tests {
             }
         }
         (recorded, decodable)
+    }
+
+    /// A router that could not get a packet sends padding under its number: no number is missing then.
+    #[test]
+    fn padding_in_the_place_of_a_picture_is_a_loss() {
+        for codec in [Codec::Vp8, Codec::H264] {
+            for lost in 1..GROUP {
+                let (recorded, decodable) = run_filled(codec, GROUP + 1, |n, _| n == lost, true);
+                let wrong: Vec<_> = recorded.iter().filter(|n| !decodable.contains(n)).collect();
+                assert!(wrong.is_empty(), "{codec:?} without {lost}: {wrong:?}");
+                assert!(recorded.contains(&GROUP) && recorded.len() >= lost, "{recorded:?}");
+            }
+        }
+    }
+
+    /// Padding that belongs to the picture before takes nothing.
+    #[test]
+    fn padding_between_pictures_is_none() {
+        let mut assembler = Assembler::new(Codec::H264, None);
+        let mut recorded = 0;
+        for n in 0..GROUP {
+            let padding = packet(3 * n + 2, n * 3000, false, &[], None);
+            for packet in packets(Codec::H264, n).into_iter().chain([padding]) {
+                let ordered = Ordered {
+                    packet,
+                    arrival: Instant::now(),
+                    after_loss: false,
+                };
+                recorded += usize::from(assembler.push(&ordered).is_some());
+            }
+        }
+        assert_eq!(recorded, GROUP);
     }
 
     /// Numbers that come out even.
