@@ -139,7 +139,9 @@ impl Data {
     }
 
     fn journal(&self) -> Journal {
-        Journal::read(&fs::read(self.recording().join(JOURNAL)).unwrap_or_default()).0
+        Journal::read(&fs::read(self.recording().join(JOURNAL)).unwrap_or_default())
+            .unwrap()
+            .0
     }
 
     /// The parts of the media that the journal tells of.

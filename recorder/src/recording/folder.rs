@@ -468,7 +468,7 @@ fn is_deleted(log: &Log, name: &str) -> bool {
 /// The media that a store has whole, as its journal says.
 fn stored(path: &Path) -> io::Result<Vec<DeletedFile>> {
     let journal = match fs::read(path.join(JOURNAL)) {
-        Ok(bytes) => Journal::read(&bytes).0,
+        Ok(bytes) => Journal::read(&bytes)?.0,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };

@@ -1,6 +1,8 @@
 //! What was sent, line by line, and what it comes to.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +98,25 @@ pub struct Sent {
     pub removed: bool,
 }
 
+/// A journal with a line that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to say")]
+pub struct Damaged;
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the journal of the upload has a line that cannot be read")
+    }
+}
+
+impl Error for Damaged {}
+
+impl From<Damaged> for io::Error {
+    fn from(damaged: Damaged) -> Self {
+        Self::new(io::ErrorKind::InvalidData, damaged)
+    }
+}
+
 /// All lines of a journal, taken together. As long as what it was made of: a few hundred bytes for each part.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Journal {
@@ -105,20 +126,18 @@ pub struct Journal {
 
 impl Journal {
     /// Reads a journal, and tells how many bytes of it are good: what a crash left of its last line is to be cut.
-    #[must_use]
-    pub fn read(bytes: &[u8]) -> (Self, usize) {
+    ///
+    /// # Errors
+    ///
+    /// When a line that has its end is none: what the store has cannot be told by what is around it.
+    pub fn read(bytes: &[u8]) -> Result<(Self, usize), Damaged> {
         let (mut journal, mut good) = (Self::default(), 0);
-        for raw in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let Some(line) = raw
-                .strip_suffix(b"\n")
-                .and_then(|line| serde_json::from_slice(line).ok())
-            else {
-                break;
-            };
-            good += raw.len();
-            journal.note(line);
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        for line in lines.map_while(|raw| raw.strip_suffix(b"\n")) {
+            journal.note(serde_json::from_slice(line).map_err(|_| Damaged)?);
+            good += line.len() + 1;
         }
-        (journal, good)
+        Ok((journal, good))
     }
 
     /// Takes a line.
@@ -222,7 +241,7 @@ mod tests {
     fn a_journal_comes_to_what_its_lines_say() {
         let after = |count: usize| {
             let text: String = lines()[..count].iter().map(Line::to_text).collect();
-            let (journal, good) = Journal::read(text.as_bytes());
+            let (journal, good) = Journal::read(text.as_bytes()).unwrap();
             assert_eq!(good, text.len());
             journal.sent("t01-camera.webm").cloned()
         };
@@ -247,14 +266,16 @@ mod tests {
     fn a_torn_line_is_cut_wherever_it_tears() {
         let whole: String = lines()[..6].iter().map(Line::to_text).collect();
         let torn = lines()[6].to_text();
-        let expected = Journal::read(whole.as_bytes()).0;
+        let expected = || Journal::read(whole.as_bytes()).unwrap().0;
         for cut in 0..torn.len() {
             let text = format!("{whole}{}", &torn[..cut]);
-            assert_eq!(
-                Journal::read(text.as_bytes()),
-                (Journal::read(whole.as_bytes()).0, whole.len())
-            );
+            assert_eq!(Journal::read(text.as_bytes()), Ok((expected(), whole.len())));
         }
-        assert_ne!(Journal::read(format!("{whole}{torn}").as_bytes()).0, expected);
+        assert_ne!(
+            Journal::read(format!("{whole}{torn}").as_bytes()).unwrap().0,
+            expected()
+        );
+        let torn = format!("{whole}{}{torn}", &torn[..9]);
+        assert_eq!(Journal::read(torn.as_bytes()), Err(Damaged), "others came behind it");
     }
 }

@@ -21,7 +21,7 @@
 mod journal;
 mod parts;
 
-pub use journal::{Journal, Line, Sent, SentPart, Stored};
+pub use journal::{Damaged, Journal, Line, Sent, SentPart, Stored};
 pub use parts::{MIN_PART, Parts};
 
 /// The journal's name, in the recording's folder.

@@ -32,7 +32,11 @@ impl Summary {
         // Before it is read: what is written meanwhile shows as a later time.
         let written = written(path)?;
         let manifest: Manifest = serde_json::from_slice(&fs::read(path.join(MANIFEST)).ok()?).ok()?;
-        let journal = fs::read(path.join(JOURNAL)).map_or_else(|_| Journal::default(), |bytes| Journal::read(&bytes).0);
+        // Only sizes come of it.
+        let journal = fs::read(path.join(JOURNAL))
+            .ok()
+            .and_then(|bytes| Journal::read(&bytes).ok());
+        let journal = journal.unwrap_or_default().0;
         let size = |file: &str| {
             let stored = || Some(journal.sent(file)?.stored.as_ref()?.bytes);
             fs::metadata(path.join(file))

@@ -17,30 +17,49 @@ struct Inner {
     path: PathBuf,
     /// Made with the first line.
     file: Option<File>,
+    /// How much of the file is whole lines, in bytes.
+    good: u64,
     journal: Journal,
 }
 
 /// What was sent of a recording, for who does not write: a line that is being written is left alone.
 pub(super) fn read(recording: &Path) -> io::Result<Journal> {
-    Ok(Journal::read(&fs::read(recording.join(JOURNAL))?).0)
+    Ok(Journal::read(&fs::read(recording.join(JOURNAL))?)?.0)
+}
+
+impl Inner {
+    fn append(&mut self, line: Line) -> io::Result<()> {
+        let text = line.to_text();
+        if let Some(file) = &mut self.file {
+            // A disk that was full, or a crash, has left half a line there: nothing could be read behind it.
+            if file.metadata()?.len() != self.good {
+                file.set_len(self.good)?;
+            }
+            file.write_all(text.as_bytes())?;
+            file.sync_data()?;
+        }
+        self.good += text.len() as u64;
+        self.journal.note(line);
+        Ok(())
+    }
 }
 
 impl Notes {
-    /// Reads what there is, and cuts what a crash has left of the last line.
+    /// Reads what there is. A line without end, which a crash has left, does not count.
     pub(super) fn open(recording: &Path) -> io::Result<Self> {
         let path = recording.join(JOURNAL);
         let mut inner = Inner {
             file: None,
             journal: Journal::default(),
+            good: 0,
             path,
         };
         match OpenOptions::new().read(true).append(true).open(&inner.path) {
             Ok(mut file) => {
                 let mut bytes = Vec::new();
                 file.read_to_end(&mut bytes)?;
-                let (journal, good) = Journal::read(&bytes);
-                file.set_len(good as u64)?;
-                (inner.file, inner.journal) = (Some(file), journal);
+                let (journal, good) = Journal::read(&bytes)?;
+                (inner.file, inner.journal, inner.good) = (Some(file), journal, good as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -67,12 +86,7 @@ impl Notes {
                 let created = OpenOptions::new().create(true).append(true).open(&inner.path)?;
                 inner.file = Some(created);
             }
-            if let Some(file) = &mut inner.file {
-                file.write_all(line.to_text().as_bytes())?;
-                file.sync_data()?;
-            }
-            inner.journal.note(line);
-            Ok(())
+            inner.append(line)
         });
         noted.await.map_err(io::Error::other)?
     }

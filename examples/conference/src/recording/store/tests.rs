@@ -2,6 +2,7 @@
 //! is in `tests/store.rs`.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use althing_recorder::file::{Disk, DiskConfig, Writer, WriterConfig};
 use althing_recorder::recording::entry::DeleteReason;
 use althing_recorder::recording::folder::{self, Folder, LOG, MANIFEST};
 use althing_recorder::recording::{Manifest, Person, Recording, RecordingConfig, Signer};
-use althing_recorder::upload::{JOURNAL, Journal, Parts};
+use althing_recorder::upload::{JOURNAL, Journal, Line, Parts};
 use althing_recorder::{Frame, MediaTime, TrackFormat, VideoFormat};
 use axum::body::to_bytes;
 use axum::http::header::{CONTENT_RANGE, RANGE};
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
+use super::notes::Notes;
 use super::place::Place;
 use super::{Store, StoreSettings, Told};
 use crate::recording::range::serve_stored;
@@ -83,7 +85,9 @@ impl Scene {
     }
 
     fn journal(&self) -> Journal {
-        Journal::read(&fs::read(self.folder.join(JOURNAL)).unwrap_or_default()).0
+        Journal::read(&fs::read(self.folder.join(JOURNAL)).unwrap_or_default())
+            .unwrap()
+            .0
     }
 
     async fn object(&self, name: &str) -> Option<Bytes> {
@@ -282,6 +286,34 @@ async fn media_leave_the_folder_when_they_are_proved_to_be_stored_and_the_store_
     store.settle(&scene.folder);
     scene.settled().await;
     assert_eq!(fs::read_to_string(scene.folder.join(LOG)).unwrap(), log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_is_written_behind_half_of_one() {
+    let scene = Scene::over(b"media");
+    let place = || Line::Place {
+        url: "memory://".to_owned(),
+    };
+    let dropped = || Line::Dropped { file: MEDIA.to_owned() };
+    let notes = Notes::open(&scene.folder).unwrap();
+    notes.note(place()).await.unwrap();
+    // What a full disk has taken of a line.
+    let path = scene.folder.join(JOURNAL);
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(&dropped().to_text().as_bytes()[..9]).unwrap();
+    notes.note(dropped()).await.unwrap();
+    let text = format!("{}{}", place().to_text(), dropped().to_text());
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert!(scene.journal().sent(MEDIA).is_some());
+
+    // One that has happened tells nothing for sure: nothing is cut, and nobody says that media are deleted that may be there.
+    let damaged = format!("{{\"type\":\"par{text}");
+    fs::write(&path, &damaged).unwrap();
+    assert!(Notes::open(&scene.folder).is_err());
+    let deleted = folder::delete(&scene.folder, DeleteReason::Requested, signer(), 99);
+    assert_eq!(deleted.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert!(scene.media().exists());
+    assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
 }
 
 #[tokio::test(flavor = "multi_thread")]
