@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use althing_recorder::file::Event;
+use althing_recorder::recording;
 use althing_recorder::upload::Parts;
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
@@ -142,12 +143,18 @@ impl Store {
         }
     }
 
-    /// A file of a recording, if the store has it.
+    /// A file of a recording, if the store has it; none of one that is deleted, also before the store has erased it.
     pub(super) async fn stored(&self, recording: &Path, file: &str) -> Option<StoredFile> {
-        let (path, name) = (recording.to_owned(), file.to_owned());
-        let stored = spawn_blocking(move || notes::read(&path).ok()?.sent(&name)?.stored.clone());
-        let stored = stored.await.ok()??;
         let place = &self.0.means.place;
+        let (path, name, url) = (recording.to_owned(), file.to_owned(), place.url.clone());
+        let stored = spawn_blocking(move || {
+            let journal = notes::read(&path).ok()?;
+            // One of another store says nothing of what this one has.
+            let stored = journal.sent(&name)?.stored.clone();
+            let stored = stored.filter(|_| journal.place() == Some(&url))?;
+            recording::folder::to_erase(&path).ok()?.is_none().then_some(stored)
+        });
+        let stored = stored.await.ok()??;
         Some(StoredFile {
             bytes: stored.bytes,
             sha256: stored.sha256,

@@ -14,7 +14,7 @@ use althing_recorder::file::{Disk, DiskConfig, Writer, WriterConfig};
 use althing_recorder::recording::entry::DeleteReason;
 use althing_recorder::recording::folder::{self, Folder, LOG, MANIFEST};
 use althing_recorder::recording::{Manifest, Person, Recording, RecordingConfig, Signer};
-use althing_recorder::upload::{JOURNAL, Journal, Line, Parts};
+use althing_recorder::upload::{JOURNAL, Journal, Line, Parts, Stored};
 use althing_recorder::{Frame, MediaTime, TrackFormat, VideoFormat};
 use axum::body::to_bytes;
 use axum::http::header::{CONTENT_RANGE, RANGE};
@@ -263,6 +263,10 @@ async fn media_leave_the_folder_when_they_are_proved_to_be_stored_and_the_store_
 
     let manifest = || -> Manifest { serde_json::from_slice(&fs::read(scene.folder.join(MANIFEST)).unwrap()).unwrap() };
     folder::delete(&scene.folder, DeleteReason::Requested, signer(), 99).unwrap();
+    assert!(
+        store.stored(&scene.folder, MEDIA).await.is_none(),
+        "what is deleted is played until it is erased"
+    );
     let deleted = manifest().deleted;
     assert_eq!(
         (deleted.len(), deleted[0].bytes),
@@ -319,9 +323,27 @@ async fn no_line_is_written_behind_half_of_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_of_another_store_is_left_alone() {
     let scene = Scene::over(b"media");
-    let line = "{\"type\":\"place\",\"url\":\"s3://another\"}\n";
-    fs::write(scene.folder.join(JOURNAL), line).unwrap();
-    scene.store(false).settle(&scene.folder);
+    let stored = Stored {
+        bytes: 5,
+        sha256: "ab".to_owned(),
+    };
+    let file = MEDIA.to_owned();
+    let journal = ["memory://", "s3://another"].map(|url| {
+        let lines = [
+            Line::Place { url: url.to_owned() },
+            Line::Stored {
+                file: file.clone(),
+                stored: stored.clone(),
+            },
+        ];
+        lines.iter().map(Line::to_text).collect::<String>()
+    });
+    let store = scene.store(false);
+    for (journal, ours) in journal.iter().zip([true, false]) {
+        fs::write(scene.folder.join(JOURNAL), journal).unwrap();
+        assert_eq!(store.stored(&scene.folder, MEDIA).await.is_some(), ours, "{journal}");
+    }
+    store.settle(&scene.folder);
     until(|| scene.told.lock().unwrap().len() == 2).await;
     let told = scene.told.lock().unwrap().clone();
     assert!(
