@@ -221,7 +221,11 @@ impl<'a> Upload<'a> {
             upload: upload.clone(),
             part_bytes: self.means.parts.size(),
         };
-        self.notes.note(begun).await?;
+        if let Err(error) = self.notes.note(begun).await {
+            // Nobody will know of it.
+            self.abort(&upload).await?;
+            return Err(error.into());
+        }
         Ok((upload, self.means.parts))
     }
 
@@ -244,7 +248,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Gives up an upload that the store knows nothing of, so that the next try begins anew.
-    async fn lost(&self, error: Error) -> Failure {
+    pub(super) async fn lost(&self, error: Error) -> Failure {
         let gone = matches!(error, Error::NotFound { .. }) || place::is_refused(&error);
         if gone && let Err(failure) = self.drop_upload().await {
             return failure;
@@ -252,9 +256,20 @@ impl<'a> Upload<'a> {
         Failure::Store(error)
     }
 
+    /// Begins anew with the next try. The parts that the store has are given up there first: else they lie there, and cost, for
+    /// ever.
     async fn drop_upload(&self) -> Result<(), Failure> {
+        if let Some((upload, _)) = self.notes.sent(self.name).upload {
+            self.abort(&upload).await?;
+        }
         let file = self.name.to_owned();
         Ok(self.notes.note(Line::Dropped { file }).await?)
+    }
+
+    /// Takes the parts of an upload out of the store, if it knows of it.
+    async fn abort(&self, upload: &String) -> Result<(), Failure> {
+        place::gone(self.means.place.objects.abort_multipart(&self.object, upload).await)?;
+        Ok(())
     }
 
     async fn permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {

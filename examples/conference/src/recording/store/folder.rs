@@ -10,11 +10,12 @@ use althing_recorder::recording::Signer;
 use althing_recorder::recording::entry::Erased;
 use althing_recorder::recording::folder::{self, LOG, MANIFEST, State};
 use althing_recorder::upload::{JOURNAL, Line};
-use object_store::{Error, ObjectStoreExt as _};
+use object_store::ObjectStoreExt as _;
 use tokio::task::spawn_blocking;
 
 use super::file::{Failure, Means, Upload};
 use super::notes::Notes;
+use super::place;
 use crate::recording::unix_ms;
 
 /// A recording.
@@ -117,9 +118,9 @@ impl Folder {
         for name in &names {
             let object = self.means.place.object(&self.path, name);
             if let Some((upload, _)) = self.notes.sent(name).upload {
-                gone(objects.abort_multipart(&object, &upload).await)?;
+                place::gone(objects.abort_multipart(&object, &upload).await)?;
             }
-            gone(objects.delete(&object).await)?;
+            place::gone(objects.delete(&object).await)?;
         }
         let erased = Erased {
             unix_ms: unix_ms(),
@@ -175,12 +176,4 @@ fn is_media(name: &str) -> bool {
 
 fn is_last(name: &str) -> bool {
     name == LOG || name == MANIFEST
-}
-
-/// What is not there need not be deleted.
-fn gone(result: object_store::Result<()>) -> Result<(), Failure> {
-    match result {
-        Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

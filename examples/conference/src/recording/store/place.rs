@@ -264,6 +264,14 @@ pub(super) fn is_refused(error: &object_store::Error) -> bool {
     !rights && !patience && !is_unreachable(error) && text.contains("status code: 4")
 }
 
+/// What is not there need not be deleted.
+pub(super) fn gone(result: object_store::Result<()>) -> object_store::Result<()> {
+    result.or_else(|error| match error {
+        object_store::Error::NotFound { .. } => Ok(()),
+        other => Err(other),
+    })
+}
+
 fn chain(error: &object_store::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(error.source(), |&cause| cause.source())
 }

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
+use super::file::Upload;
 use super::notes::Notes;
 use super::place::Place;
 use super::{Store, StoreSettings, Told};
@@ -290,6 +291,40 @@ async fn media_leave_the_folder_when_they_are_proved_to_be_stored_and_the_store_
     store.settle(&scene.folder);
     scene.settled().await;
     assert_eq!(fs::read_to_string(scene.folder.join(LOG)).unwrap(), log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parts_of_an_upload_that_is_given_up_leave_the_store() {
+    let scene = Scene::over(b"media");
+    let store = scene.store(true);
+    let means = &store.0.means;
+    let notes = Notes::open(&scene.folder).unwrap();
+    let upload = Upload::open(means, &notes, &scene.folder, MEDIA).unwrap();
+    let id = means.place.objects.create_multipart(&upload.object).await.unwrap();
+    let begun = Line::Begun {
+        file: MEDIA.to_owned(),
+        upload: id.clone(),
+        part_bytes: PART as u64,
+    };
+    notes.note(begun.clone()).await.unwrap();
+    let part = || {
+        means
+            .place
+            .objects
+            .put_part(&upload.object, &id, 0, Bytes::from_static(b"media").into())
+    };
+    part().await.unwrap();
+    let refused = || object_store::Error::NotFound {
+        path: MEDIA.to_owned(),
+        source: "no such upload".into(),
+    };
+    upload.lost(refused()).await;
+    assert_eq!(notes.sent(MEDIA).upload, None);
+    assert!(part().await.is_err(), "its parts are still there");
+    // As long as the store does not do it, it is not forgotten.
+    notes.note(begun).await.unwrap();
+    upload.lost(refused()).await;
+    assert!(notes.sent(MEDIA).upload.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
