@@ -215,10 +215,10 @@ impl Index {
         Ok(there.into_iter().filter(|name| !finished(name)).collect())
     }
 
-    /// Recordings whose time is over at `unix_ms`.
+    /// Recordings whose time is over at `unix_ms`: all of them, so that those that cannot be deleted hold up no others.
     pub(super) fn due(&self, unix_ms: u64) -> Vec<String> {
         let sql = "SELECT name FROM recordings WHERE delete_at IS NOT NULL AND state <> 'deleted' AND delete_at <= ?1
-            ORDER BY delete_at LIMIT 1000";
+            ORDER BY delete_at";
         self.column(sql, &[&number(unix_ms)])
     }
 

@@ -158,6 +158,19 @@ fn a_recording_is_followed_from_the_question_to_its_end() {
 }
 
 #[test]
+fn all_that_are_due_are_told_however_many_there_are() {
+    let scene = Scene::new();
+    scene.record("r", "hall", 1, Some(1));
+    let manifest = fs::read_to_string(scene.folder().join("r/manifest.json")).unwrap();
+    for n in 0..1000 {
+        let folder = scene.folder().join(format!("r{n}"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("manifest.json"), &manifest).unwrap();
+    }
+    assert_eq!(scene.open().due(u64::MAX).len(), 1001);
+}
+
+#[test]
 fn a_file_that_is_missing_torn_or_no_database_is_made_anew() {
     let scene = Scene::new();
     for n in 0..40 {
