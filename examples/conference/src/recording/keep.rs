@@ -77,13 +77,10 @@ impl Recorder {
             }
         }
         self.expire();
-        if self.0.store.is_some() {
-            index.to_store().iter().for_each(|name| self.settle(name));
-        }
         Ok(())
     }
 
-    /// Deletes recordings whose time is over.
+    /// Deletes recordings whose time is over. Sends what an index that was made anew has found to be sent, too.
     pub(super) fn expire(&self) {
         for name in self.0.index.due(unix_ms()) {
             let expired = self.change(&name, |path| folder::expire(path, self.signer()?, unix_ms()));
@@ -92,6 +89,9 @@ impl Recorder {
                 Ok(false) => {}
                 Err(error) => tracing::warn!(name, %error, "a recording cannot be deleted"),
             }
+        }
+        if self.0.store.is_some() {
+            self.0.index.to_store().iter().for_each(|name| self.settle(name));
         }
     }
 

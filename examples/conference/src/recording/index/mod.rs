@@ -238,16 +238,21 @@ impl Index {
             read(&connection)
         };
         match once() {
-            Err(error) if is_broken(&error) => {
-                tracing::warn!(%error, "the index of recordings is broken, and made anew");
+            Err(error) if self.is_broken(&error) => {
                 let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-                *writer = None;
-                match self.make() {
-                    Ok(made) => *writer = Some(made),
-                    Err(error) => tracing::warn!(%error, "the index of recordings cannot be made anew"),
+                // Another reader may have made it anew meanwhile.
+                match once() {
+                    Err(error) if self.is_broken(&error) => {
+                        tracing::warn!(%error, "the index of recordings is broken, and made anew");
+                        *writer = None;
+                        match self.make() {
+                            Ok(made) => *writer = Some(made),
+                            Err(error) => tracing::warn!(%error, "the index of recordings cannot be made anew"),
+                        }
+                        once()
+                    }
+                    other => other,
                 }
-                drop(writer);
-                once()
             }
             other => other,
         }
@@ -281,7 +286,7 @@ impl Index {
             let Err(error) = in_one(connection, &change) else {
                 return Ok(());
             };
-            if !is_broken(&error) {
+            if !self.is_broken(&error) {
                 return Err(io::Error::other(error));
             }
             tracing::warn!(%error, "the index of recordings is broken, and made anew");
@@ -298,28 +303,51 @@ impl Index {
     fn writer(&self) -> io::Result<MutexGuard<'_, Option<Connection>>> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
-            let known = self.path.exists().then(|| connect(&self.path).and_then(check).ok());
-            *writer = Some(match known.flatten() {
-                Some(known) => known,
-                None => self.make()?,
+            let known = self.path.exists().then(|| connect(&self.path).and_then(check));
+            *writer = Some(match known {
+                Some(Ok(known)) => known,
+                Some(Err(error)) if is_shut(&error) => return Err(io::Error::other(error)),
+                _ => self.make()?,
             });
         }
         Ok(writer)
     }
 
-    /// A new file, of what the folders say.
+    /// A new file, of what the folders say. It is made beside the old one: readers find the one or the other.
     fn make(&self) -> io::Result<Connection> {
-        let mut made = create(&self.path)?;
-        fill(&mut made, &self.recordings, self.stores)?;
-        Ok(made)
+        let beside = self.path.with_extension("new");
+        remove(&beside)?;
+        let made = create(&beside).map_err(io::Error::other).and_then(|mut made| {
+            fill(&mut made, &self.recordings, self.stores)?;
+            // All of it is in the one file now.
+            made.close().map_err(|(_, error)| io::Error::other(error))
+        });
+        if let Err(error) = made {
+            remove(&beside)?;
+            return Err(error);
+        }
+        // Before the file: what is in there would be put into the new one.
+        remove_sides(&self.path)?;
+        fs::rename(&beside, &self.path)?;
+        connect(&self.path).map_err(io::Error::other)
+    }
+
+    /// It will not get better by itself. A file that is there and cannot be opened may be good: there are too many open ones, or
+    /// it is not ours to write.
+    fn is_broken(&self, error: &rusqlite::Error) -> bool {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => true,
+            _ => is_shut(error) && !self.path.exists(),
+        }
     }
 }
 
-/// It will not get better by itself.
-fn is_broken(error: &rusqlite::Error) -> bool {
+/// It cannot be opened, at least not now, or not to be written.
+fn is_shut(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
     matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+        code,
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::DatabaseBusy)
     )
 }
 
@@ -345,22 +373,34 @@ fn in_one<T>(writer: &mut Connection, change: &dyn Fn(&Connection) -> rusqlite::
     Ok(value)
 }
 
-/// An empty index in the place of what is there.
-fn create(path: &Path) -> io::Result<Connection> {
-    for ending in ["", "-wal", "-shm"] {
+/// An empty index.
+fn create(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path)?;
+    connection.execute_batch(TABLES)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    Ok(connection)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    remove_file(path)?;
+    remove_sides(path)
+}
+
+/// What SQLite has beside a file.
+fn remove_sides(path: &Path) -> io::Result<()> {
+    for ending in ["-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(ending);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_file(Path::new(&file))?;
     }
-    let made = connect(path).and_then(|connection| {
-        connection.execute_batch(TABLES)?;
-        connection.pragma_update(None, "user_version", VERSION)?;
-        Ok(connection)
-    });
-    made.map_err(io::Error::other)
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

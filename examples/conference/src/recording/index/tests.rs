@@ -216,6 +216,28 @@ fn one_that_breaks_while_it_is_used_is_made_anew() {
 }
 
 #[test]
+fn one_that_cannot_be_opened_just_now_is_kept() {
+    let scene = Scene::new();
+    let index = scene.open();
+    index.begin("asked", "hall", 1);
+    let kept = fs::read(scene.file()).unwrap();
+    let broken = |code| {
+        let error = rusqlite::ffi::Error::new(code);
+        index.is_broken(&rusqlite::Error::SqliteFailure(error, None))
+    };
+    for code in [rusqlite::ffi::SQLITE_CANTOPEN, rusqlite::ffi::SQLITE_READONLY] {
+        assert!(!broken(code), "{code}");
+    }
+    assert!(broken(rusqlite::ffi::SQLITE_CORRUPT));
+    assert_eq!(fs::read(scene.file()).unwrap(), kept);
+    fs::remove_file(scene.file()).unwrap();
+    assert!(
+        broken(rusqlite::ffi::SQLITE_CANTOPEN),
+        "who is not there does not come back"
+    );
+}
+
+#[test]
 fn readers_see_whole_recordings_while_others_are_written() {
     let scene = Scene::new();
     let index = scene.open();
