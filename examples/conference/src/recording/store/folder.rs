@@ -71,22 +71,28 @@ impl Folder {
         if let Some(deleted) = ready.await.map_err(io::Error::other)?? {
             self.erase(deleted).await?;
         } else {
+            // One that cannot be sent holds up no others.
+            let mut sent = Ok(());
             for name in self.files()?.iter().filter(|name| !is_last(name)) {
-                let upload = self.upload(name).await?;
-                if !upload.is_stored().await? {
-                    upload.send().await?;
-                }
+                sent = sent.and(self.send(name).await);
             }
+            sent?;
         }
         // Who finds a manifest finds all that it tells of.
         for name in [LOG, MANIFEST] {
-            let upload = self.upload(name).await?;
-            if !upload.is_stored().await? {
-                upload.send().await?;
-            }
+            self.send(name).await?;
         }
         if !self.keep_local {
             self.remove_media().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a file, unless the store has it as it is.
+    async fn send(&self, name: &str) -> Result<(), Failure> {
+        let upload = self.upload(name).await?;
+        if !upload.is_stored().await? {
+            upload.send().await?;
         }
         Ok(())
     }

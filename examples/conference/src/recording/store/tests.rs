@@ -328,6 +328,29 @@ async fn the_parts_of_an_upload_that_is_given_up_leave_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_sent_holds_up_the_manifest_alone() {
+    let scene = Scene::over(b"media");
+    // Longer than its parts may be many.
+    let long = fs::File::create(scene.folder.join("t00-screen.webm")).unwrap();
+    long.set_len(10_001).unwrap();
+    let begun = Line::Begun {
+        file: "t00-screen.webm".to_owned(),
+        upload: "one".to_owned(),
+        part_bytes: 1,
+    };
+    fs::write(scene.folder.join(JOURNAL), begun.to_text()).unwrap();
+    scene.store(true).settle(&scene.folder);
+    until(|| scene.told.lock().unwrap().len() == 2).await;
+    let told = scene.told.lock().unwrap().clone();
+    assert!(
+        matches!(&told[..], [Told::Begins, Told::Rests(why)] if why.contains("t00-screen.webm is too long")),
+        "{told:?}"
+    );
+    scene.assert_same(MEDIA).await;
+    assert!(scene.object(MANIFEST).await.is_none() && scene.object(LOG).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_written_behind_half_of_one() {
     let scene = Scene::over(b"media");
     let place = || Line::Place {
