@@ -10,8 +10,8 @@ use althing_media_core::packet::RtpWriter;
 use althing_media_core::{Codec, CodecParams, ExtensionMap, MediaKind, Pt, Ssrc};
 use althing_recorder::file::{Disk, DiskConfig};
 use althing_recorder::recording::chain::Fault;
-use althing_recorder::recording::entry::DeleteReason;
-use althing_recorder::recording::folder::{Folder, LOG, MANIFEST, State, delete, expire, recover};
+use althing_recorder::recording::entry::{DeleteReason, Erased};
+use althing_recorder::recording::folder::{Folder, LOG, MANIFEST, State, delete, expire, note_erased, recover};
 use althing_recorder::recording::{Log, Manifest, Person, PersonId, Recording, RecordingConfig, Signer, TrackInfo};
 
 const OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
@@ -178,6 +178,19 @@ fn a_deletion_that_was_cut_short_is_completed() {
     fs::write(&file, media).unwrap();
     recover(&place.0, Some(&key())).unwrap();
     assert!(!file.exists());
+    // As a full disk has left it.
+    let mut torn = fs::read(place.0.join(LOG)).unwrap();
+    torn.extend_from_slice(br#"{"n":12,"at":3"#);
+    fs::write(place.0.join(LOG), &torn).unwrap();
+    let erased = Erased {
+        unix_ms: BEGAN,
+        url: "s3://bucket".to_owned(),
+        files: vec!["t01-microphone.webm".to_owned()],
+    };
+    let lines = log(&place.0).lines.len();
+    assert_eq!(note_erased(&place.0, signer(), erased).unwrap(), State::Complete);
+    let after = log(&place.0);
+    assert_eq!((after.fault, after.lines.len()), (None, lines + 1));
 }
 
 #[test]

@@ -358,8 +358,11 @@ pub fn note_erased(path: &Path, signer: Signer, erased: Erased) -> io::Result<St
         return Ok(State::InUse);
     };
     let log = read(&path.join(LOG), Some(&signer.public_key()))?;
-    if let Some(fault) = log.fault {
-        return Ok(State::Damaged(fault));
+    match log.fault {
+        // What was written of an earlier try.
+        Some(Fault::Torn) => file.set_len(log.len as u64)?,
+        Some(fault) => return Ok(State::Damaged(fault)),
+        None => {}
     }
     let mut chain = Chain::after(signer, &log);
     let at = log.lines.last().map_or(MediaTime::ZERO, |line| MediaTime(line.at));
