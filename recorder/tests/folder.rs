@@ -13,6 +13,7 @@ use althing_recorder::recording::chain::Fault;
 use althing_recorder::recording::entry::{DeleteReason, Erased};
 use althing_recorder::recording::folder::{Folder, LOG, MANIFEST, State, delete, expire, note_erased, recover};
 use althing_recorder::recording::{Log, Manifest, Person, PersonId, Recording, RecordingConfig, Signer, TrackInfo};
+use althing_recorder::upload::{JOURNAL, Line, Stored};
 
 const OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
 const BEGAN: u64 = 1_700_000_000_000;
@@ -174,7 +175,18 @@ fn a_deletion_that_was_cut_short_is_completed() {
     drop(disk);
     let file = place.0.join("t01-microphone.webm");
     let media = fs::read(&file).unwrap();
+    // Captions that only the store has any more.
+    let stored = Line::Stored {
+        file: "captions-de.vtt".to_owned(),
+        stored: Stored {
+            bytes: 5,
+            sha256: "ab".to_owned(),
+        },
+    };
+    fs::write(place.0.join(JOURNAL), stored.to_text()).unwrap();
     delete(&place.0, DeleteReason::Requested, signer(), BEGAN).unwrap();
+    let deleted = manifest(&place.0).deleted;
+    assert!(deleted.iter().any(|file| file.file == "captions-de.vtt"), "{deleted:?}");
     fs::write(&file, media).unwrap();
     recover(&place.0, Some(&key())).unwrap();
     assert!(!file.exists());

@@ -475,9 +475,7 @@ fn stored(path: &Path) -> io::Result<Vec<DeletedFile>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let media = journal
-        .files()
-        .filter(|(name, _)| Container::of(Path::new(name)).is_some());
+    let media = journal.files().filter(|(name, _)| holds_media(Path::new(name)));
     let whole = media.filter_map(|(name, sent)| Some((name, sent.stored.as_ref()?)));
     let file = |(name, stored): (&str, &Stored)| DeletedFile::new(name.to_owned(), stored.bytes, stored.sha256.clone());
     Ok(whole.map(file).collect())
@@ -512,7 +510,8 @@ impl recover::Source for Whole {
 }
 
 /// What holds what was said or shown: media, and captions that somebody has put beside them.
-fn holds_media(file: &Path) -> bool {
+#[must_use]
+pub fn holds_media(file: &Path) -> bool {
     Container::of(file).is_some() || file.extension().is_some_and(|end| end == "vtt")
 }
 

@@ -114,7 +114,7 @@ impl Folder {
             return Ok(());
         }
         self.notes.look(|journal| {
-            let media = journal.files().filter(|(name, _)| is_media(name));
+            let media = journal.files().filter(|(name, _)| folder::holds_media(Path::new(name)));
             names.extend(media.map(|(name, _)| name.to_owned()));
         });
         if names.is_empty() {
