@@ -23,7 +23,7 @@ use super::store::StoredFile;
 use super::stream::Stream;
 
 /// The most bytes of an answer to a range.
-const LONGEST: u64 = 1 << 20;
+pub(super) const LONGEST: u64 = 1 << 20;
 /// How much is read at once, and how many of such pieces wait for a slow reader.
 const PIECE: u64 = 64 << 10;
 const PIECES: usize = 2;

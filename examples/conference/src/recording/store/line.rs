@@ -23,13 +23,14 @@ use tokio::time::timeout;
 const CONNECT: Duration = Duration::from_secs(10);
 /// Connections without work are closed after this time.
 const IDLE: Duration = Duration::from_secs(30);
-/// The longest answer that is taken, in bytes; a part is a fraction of it.
-const MAX_ANSWER: usize = 128 << 20;
+/// The longest answer to what asks for no bytes of an object, in bytes: an explanation.
+const MAX_TOLD: usize = 64 << 10;
 
 /// Makes lines to a store.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     client: Door,
+    longest: usize,
     patience: Duration,
 }
 
@@ -41,8 +42,9 @@ enum Door {
 }
 
 impl Line {
-    /// `secure`: with TLS. `patience`: for each request with its answer.
-    pub(super) fn new(secure: bool, patience: Duration) -> io::Result<Self> {
+    /// `secure`: with TLS. `longest`: the most bytes of an object that are asked for. `patience`: for each request with its
+    /// answer.
+    pub(super) fn new(secure: bool, longest: usize, patience: Duration) -> io::Result<Self> {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
         let mut tcp = Tcp::new();
@@ -54,7 +56,11 @@ impl Line {
         } else {
             Door::Plain(builder.build(tcp))
         };
-        Ok(Self { client, patience })
+        Ok(Self {
+            client,
+            longest: longest.saturating_add(MAX_TOLD),
+            patience,
+        })
     }
 }
 
@@ -73,7 +79,7 @@ impl HttpService for Line {
                 Door::Secure(client) => client.request(request).await,
             };
             let (head, body) = sent.map_err(cannot_send)?.into_parts();
-            let body = Limited::new(body, MAX_ANSWER).collect().await;
+            let body = Limited::new(body, self.longest).collect().await;
             let body = body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, Whole(error)))?;
             Ok(Response::from_parts(head, body.to_bytes().into()))
         };

@@ -54,6 +54,10 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 /// The longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
+/// How many pieces are fetched at a time for those who watch what is only in the store; each is as long as the longest answer to
+/// a range.
+const READS: usize = 32;
+
 /// What becomes of a recording's upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {
@@ -80,6 +84,8 @@ struct Shared {
     secret: [u8; 32],
     /// One for each recording that may be settled at a time; those that go on are not counted.
     turns: Semaphore,
+    /// One for each piece that may be on its way to somebody who watches.
+    reads: Arc<Semaphore>,
     tasks: Mutex<HashMap<PathBuf, watch::Sender<Wanted>>>,
     tell: Tell,
 }
@@ -98,7 +104,7 @@ impl Store {
     /// Opens the store; nothing is sent yet. `secret` signs what is erased.
     pub(super) fn open(settings: &StoreSettings, secret: [u8; 32], tell: Tell) -> Result<Self, PlaceError> {
         let place = Place::open(settings)?;
-        let parts = Parts::new(u64::from(settings.part_mib) << 20);
+        let parts = Parts::new(settings.part_bytes());
         Ok(Self::at(place, parts, settings, secret, tell))
     }
 
@@ -112,6 +118,7 @@ impl Store {
             keep_local: settings.keep_local,
             secret,
             turns: Semaphore::new(settings.parallel),
+            reads: Arc::new(Semaphore::new(READS)),
             tasks: Mutex::new(HashMap::new()),
             tell,
         }))
@@ -160,6 +167,7 @@ impl Store {
             sha256: stored.sha256,
             object: place.object(recording, file),
             place: place.clone(),
+            reads: self.0.reads.clone(),
         })
     }
 
@@ -265,11 +273,14 @@ pub(super) struct StoredFile {
     pub(super) sha256: String,
     object: ObjectPath,
     place: Place,
+    reads: Arc<Semaphore>,
 }
 
 impl StoredFile {
     /// Bytes of it.
     pub(super) async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        // Nobody closes it.
+        let _permit = self.reads.acquire().await.ok();
         let read = self.place.objects.get_range(&self.object, range).await;
         read.map_err(|error| {
             let problem = place::problem(&error);

@@ -20,6 +20,7 @@ use object_store::{ObjectStore, RetryConfig};
 use serde::Deserialize;
 
 use super::line::Line;
+use crate::recording::range::LONGEST;
 
 /// How often a request is sent again at once; after that the upload rests a while.
 const RETRIES: usize = 2;
@@ -49,6 +50,13 @@ pub(crate) struct StoreSettings {
     /// How long one part may take.
     #[serde(default = "patience")]
     pub(crate) patience_seconds: u32,
+}
+
+impl StoreSettings {
+    /// The size of a part.
+    pub(super) fn part_bytes(&self) -> u64 {
+        u64::from(self.part_mib) << 20
+    }
 }
 
 fn yes() -> bool {
@@ -134,8 +142,9 @@ impl Place {
         let (scheme, bucket, prefix) = parts.ok_or_else(|| PlaceError::Url(settings.url.clone()))?;
         let plain = options.values().any(|value| value.starts_with("http://"))
             || options.get("use_emulator").is_some_and(|value| value == "true");
+        let longest = usize::try_from(settings.part_bytes().max(LONGEST)).unwrap_or(usize::MAX);
         let patience = Duration::from_secs(settings.patience_seconds.into());
-        let line = Line::new(!plain, patience).map_err(PlaceError::Line)?;
+        let line = Line::new(!plain, longest, patience).map_err(PlaceError::Line)?;
         let retry = RetryConfig {
             max_retries: RETRIES,
             ..RetryConfig::default()
