@@ -356,8 +356,9 @@ fn fill(writer: &mut Connection, recordings: &Path, stores: bool) -> io::Result<
     let names = names(recordings)?;
     let filled = in_one(writer, &|to: &Connection| {
         for name in &names {
-            // What has no manifest is not finished: it is found by its name.
-            if let Some(summary) = Summary::of(&recordings.join(name)) {
+            // What has no manifest, or a log that goes on behind it, is not finished: it is found by its name.
+            let path = recordings.join(name);
+            if let Some(summary) = Summary::of(&path).filter(|summary| summary.is_whole(&path)) {
                 summary.put(to, stores)?;
             }
         }
@@ -407,8 +408,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    // What a loss of power takes from it, the folders give back.
-    connection.pragma_update(None, "synchronous", "normal")?;
+    // The folders give back what a loss of power takes from it, except that one is about to be changed: nothing would look at it.
+    connection.pragma_update(None, "synchronous", "full")?;
     Ok(connection)
 }
 

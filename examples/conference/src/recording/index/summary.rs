@@ -1,19 +1,24 @@
 //! A recording in a few lines, made of its manifest and the sizes of its files.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::time::SystemTime;
 
+use althing_recorder::recording::chain::MAX_LINE;
 use althing_recorder::recording::entry::Kind;
-use althing_recorder::recording::folder::MANIFEST;
+use althing_recorder::recording::folder::{LOG, MANIFEST};
 use althing_recorder::recording::manifest::Manifest;
 use althing_recorder::upload::{JOURNAL, Journal};
 use rusqlite::{Connection, params};
+use serde::Deserialize;
 
 use super::{State, number};
 
 /// A day, in milliseconds.
 const DAY: u64 = 86_400_000;
+/// So much of the end of a log has its last line whole, in bytes.
+const END: u64 = MAX_LINE as u64 + 1;
 
 /// What the index knows of a recording that is finished.
 #[derive(Debug)]
@@ -53,6 +58,23 @@ impl Summary {
             written,
             manifest,
         })
+    }
+
+    /// Whether the manifest tells the last line of the log. One that was killed while it deleted has noted so in the log alone.
+    pub(super) fn is_whole(&self, path: &Path) -> bool {
+        let end = match end(&path.join(LOG)) {
+            Ok(end) => end,
+            Err(error) => return error.kind() == io::ErrorKind::NotFound,
+        };
+        #[derive(Deserialize)]
+        struct Line {
+            hash: String,
+        }
+        let last = end
+            .strip_suffix(b"\n")
+            .and_then(|end| end.rsplit(|byte| *byte == b'\n').next());
+        let last = last.and_then(|last| serde_json::from_slice::<Line>(last).ok());
+        last.is_some_and(|last| last.hash == self.manifest.log.hash)
     }
 
     /// Puts it in the place of what was known. `stores`: there is a store, which it has still to go to.
@@ -105,6 +127,16 @@ impl Summary {
         }
         Ok(())
     }
+}
+
+/// The end of a log, which has its last line whole.
+fn end(log: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(log)?;
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(END)))?;
+    let mut end = Vec::new();
+    file.take(END).read_to_end(&mut end)?;
+    Ok(end)
 }
 
 /// When the manifest of a recording was written, in nanoseconds since 1970.

@@ -201,6 +201,24 @@ fn a_file_that_is_missing_torn_or_no_database_is_made_anew() {
 }
 
 #[test]
+fn an_index_made_anew_leaves_out_what_was_being_deleted() {
+    let scene = Scene::new();
+    scene.record("r", "hall", 1, None);
+    let log = scene.folder().join("r/events.jsonl");
+    // The manifest tells of no line with a hash.
+    for (text, whole) in [
+        ("{\"hash\":\"\"}\n", true),
+        ("{\"hash\":\"\"}\n{\"hash\":\"ab\"}\n", false),
+        ("{\"ha", false),
+    ] {
+        fs::write(&log, text).unwrap();
+        let _ = fs::remove_file(scene.file());
+        let index = scene.open();
+        assert_eq!(index.unfinished().unwrap().is_empty(), whole, "{text}");
+    }
+}
+
+#[test]
 fn one_that_breaks_while_it_is_used_is_made_anew() {
     let scene = Scene::new();
     scene.record("old", "hall", 1, None);
