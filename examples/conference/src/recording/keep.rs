@@ -23,10 +23,17 @@ pub(super) struct Kept {
 impl Kept {
     /// A recording begins, in the folder at `path`.
     pub(super) async fn begin(recorder: &Recorder, path: &Path, room: &str, unix_ms: u64) -> Self {
+        let following = match recorder.0.store.clone() {
+            Some(store) => {
+                let path = path.to_owned();
+                spawn_blocking(move || store.follow(&path)).await.ok()
+            }
+            None => None,
+        };
         let kept = Self {
             recorder: recorder.clone(),
             name: name(path),
-            _following: recorder.0.store.as_ref().map(|store| store.follow(path)),
+            _following: following,
         };
         let room = room.to_owned();
         kept.note(move |index, name| index.begin(name, &room, unix_ms)).await;

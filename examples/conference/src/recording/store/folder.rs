@@ -47,12 +47,15 @@ impl Folder {
 
     /// Sends what is settled of a recording that goes on; whole files of those that `is_finished` tells.
     pub(super) async fn follow(&self, is_finished: impl Fn(&str) -> bool) -> Result<(), Failure> {
-        for name in self.files()?.iter().filter(|name| is_media(name)) {
+        for name in self.files().await?.iter().filter(|name| is_media(name)) {
+            if self.notes.sent(name).stored.is_some() {
+                continue;
+            }
             let upload = self.upload(name).await?;
-            if !is_finished(name) {
-                upload.send_settled().await?;
-            } else if self.notes.sent(name).stored.is_none() {
+            if is_finished(name) {
                 upload.send().await?;
+            } else {
+                upload.send_settled().await?;
             }
         }
         Ok(())
@@ -73,7 +76,7 @@ impl Folder {
         } else {
             // One that cannot be sent holds up no others.
             let mut sent = Ok(());
-            for name in self.files()?.iter().filter(|name| !is_last(name)) {
+            for name in self.files().await?.iter().filter(|name| !is_last(name)) {
                 sent = sent.and(self.send(name).await);
             }
             sent?;
@@ -99,7 +102,7 @@ impl Folder {
 
     /// Takes media out of the folder that the store has; each is read back first.
     async fn remove_media(&self) -> Result<(), Failure> {
-        for name in self.files()?.iter().filter(|name| is_media(name)) {
+        for name in self.files().await?.iter().filter(|name| is_media(name)) {
             self.upload(name).await?.check().await?;
             self.notes.note(Line::Removed { file: name.clone() }).await?;
             fs::remove_file(self.path.join(name))?;
@@ -158,22 +161,27 @@ impl Folder {
     }
 
     /// All files but our own, in order.
-    fn files(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let name = entry.file_name().into_string();
-            if let Ok(name) = name
-                && entry.file_type()?.is_file()
-                && name != JOURNAL
-                && !name.ends_with(".new")
-            {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+    async fn files(&self) -> io::Result<Vec<String>> {
+        let path = self.path.clone();
+        spawn_blocking(move || files(&path)).await.map_err(io::Error::other)?
     }
+}
+
+fn files(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string();
+        if let Ok(name) = name
+            && entry.file_type()?.is_file()
+            && name != JOURNAL
+            && !name.ends_with(".new")
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn is_media(name: &str) -> bool {

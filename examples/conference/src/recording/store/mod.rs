@@ -87,6 +87,8 @@ struct Shared {
     /// One for each piece that may be on its way to somebody who watches.
     reads: Arc<Semaphore>,
     tasks: Mutex<HashMap<PathBuf, watch::Sender<Wanted>>>,
+    /// Held while the beginning or the end of a task is told, which may take as long as the disk: others may ask for `tasks`.
+    order: Mutex<()>,
     tell: Tell,
 }
 
@@ -120,17 +122,19 @@ impl Store {
             turns: Semaphore::new(settings.parallel),
             reads: Arc::new(Semaphore::new(READS)),
             tasks: Mutex::new(HashMap::new()),
+            order: Mutex::new(()),
             tell,
         }))
     }
 
-    /// A recording begins; what is returned is dropped when it is over and everything is written.
+    /// A recording begins; what is returned is dropped when it is over and everything is written. Waits for the disk.
     pub(super) fn follow(&self, recording: &Path) -> Following {
         self.want(recording, |wanted| wanted.live = true);
         Following(self.clone(), recording.to_owned())
     }
 
-    /// Brings the store to what the folder of a recording is that is over, or was deleted.
+    /// Brings the store to what the folder of a recording is that is over, or was deleted. Waits for the
+    /// disk.
     pub(super) fn settle(&self, recording: &Path) {
         self.want(recording, |_| ());
     }
@@ -177,8 +181,9 @@ impl Store {
             wanted.asked += 1;
             change(wanted);
         };
-        let mut tasks = self.tasks();
+        let _order = self.order();
         (self.0.tell)(recording, Told::Begins);
+        let mut tasks = self.tasks();
         if let Some(wanted) = tasks.get(recording) {
             wanted.send_modify(change);
             return;
@@ -200,9 +205,9 @@ impl Store {
                     rest = FIRST_REST;
                     if problem.take().is_some() {
                         tracing::info!(path = %path.display(), "the upload of a recording goes on");
-                        (self.0.tell)(&path, Told::GoesOn);
+                        self.tell(&path, Told::GoesOn).await;
                     }
-                    if !now.live && self.is_done(&path, &now) {
+                    if !now.live && self.is_done(&path, &now).await {
                         tracing::debug!(path = %path.display(), "a recording is stored");
                         return;
                     }
@@ -212,7 +217,7 @@ impl Store {
                     let text = failure.to_string();
                     if problem.as_ref() != Some(&text) {
                         tracing::warn!(path = %path.display(), problem = text, "the upload of a recording rests");
-                        (self.0.tell)(&path, Told::Rests(text.clone()));
+                        self.tell(&path, Told::Rests(text.clone())).await;
                         problem = Some(text);
                     }
                     let pause = rest;
@@ -249,16 +254,34 @@ impl Store {
     }
 
     /// Whether nothing more was asked for meanwhile; then the task is over.
-    fn is_done(&self, path: &Path, wanted: &Wanted) -> bool {
-        let mut tasks = self.tasks();
-        let asked = tasks.get(path).map(|sender| sender.borrow().asked);
-        let done = asked == Some(wanted.asked);
-        if done {
-            // While nobody can ask for more.
-            (self.0.tell)(path, Told::Settled);
-            tasks.remove(path);
-        }
-        done
+    async fn is_done(&self, path: &Path, wanted: &Wanted) -> bool {
+        let (store, path, seen) = (self.clone(), path.to_owned(), wanted.asked);
+        let done = spawn_blocking(move || {
+            // Nobody can ask for more before it is told.
+            let _order = store.order();
+            let mut tasks = store.tasks();
+            let asked = tasks.get(&path).map(|sender| sender.borrow().asked);
+            let done = asked == Some(seen);
+            if done {
+                tasks.remove(&path);
+                drop(tasks);
+                (store.0.tell)(&path, Told::Settled);
+            }
+            done
+        });
+        // It is cut short with the server alone.
+        done.await.unwrap_or(true)
+    }
+
+    /// Tells what becomes of an upload; the task goes on when it is told.
+    async fn tell(&self, path: &Path, told: Told) {
+        let (store, path) = (self.clone(), path.to_owned());
+        // What fails is told there.
+        let _ = spawn_blocking(move || (store.0.tell)(&path, told)).await;
+    }
+
+    fn order(&self) -> MutexGuard<'_, ()> {
+        self.0.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<PathBuf, watch::Sender<Wanted>>> {
