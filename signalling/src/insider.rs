@@ -53,6 +53,8 @@ pub struct Insider {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Said {
+    /// When it came: it may wait before it is read.
+    pub at: Instant,
     /// Who.
     pub from: ParticipantSid,
     /// What; at most 16 KiB.

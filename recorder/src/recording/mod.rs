@@ -264,9 +264,9 @@ impl Recording {
         }
     }
 
-    /// A message to all; kept when its author agreed, up to [`MAX_MESSAGES_EACH`], [`MAX_CHAT_EACH`] and [`MAX_CHAT`].
+    /// A message to all that came at `now`; kept when its author had agreed by then, up to [`MAX_MESSAGES_EACH`], [`MAX_CHAT_EACH`] and [`MAX_CHAT`].
     pub fn handle_chat(&mut self, now: Instant, person: PersonId, text: &str) {
-        if self.records(person) && self.lines < MAX_LINES {
+        if self.recorded_at(now, person) && self.lines < MAX_LINES {
             let text = cut(text, MAX_TEXT);
             if self.shares.take_message(person, &text) {
                 self.log(now, &Entry::Chat { person, text });
@@ -386,6 +386,12 @@ impl Recording {
         })
     }
 
+    /// Whether what this person sent then is recorded. What waited in a queue when somebody agreed was said before.
+    fn recorded_at(&self, at: Instant, person: PersonId) -> bool {
+        let after = |since: Option<&Instant>| since.is_some_and(|since| at >= *since);
+        self.records(person) && after(self.started.as_ref()) && after(self.agreed.get(&person))
+    }
+
     fn handle_rtp(&mut self, now: Instant, packet: &Bytes) {
         let Ok(packet) = Packet::parse(packet.clone()) else {
             return;
@@ -393,7 +399,7 @@ impl Recording {
         let (ssrc, pt) = (packet.view().ssrc(), packet.view().pt());
         let Some(&number) = self.by_ssrc.get(&ssrc) else { return };
         let owner = self.tracks.get(&number).map(|track| track.info.person);
-        let agreed = owner.and_then(|owner| self.agreed.get(&owner).copied());
+        let recorded = owner.is_some_and(|owner| self.recorded_at(now, owner));
         let Some((track, wall)) = self.track(number) else {
             return;
         };
@@ -401,8 +407,7 @@ impl Recording {
         let (Some(input), Some(params)) = (&mut track.input, codec) else {
             return;
         };
-        // What waited in a queue when somebody agreed was said before.
-        if agreed.is_none_or(|at| now < at) {
+        if !recorded {
             return;
         }
         input.handle_packet(now, wall, params.codec, packet);

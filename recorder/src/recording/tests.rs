@@ -145,7 +145,10 @@ fn nothing_is_recorded_before_all_have_answered_and_nothing_of_who_declines() {
     room.run(2000, &all);
     room.recording.handle_chat(room.now, PersonId(1), "not yet");
     assert_eq!((room.frames.len(), room.files.len(), room.wishes), (0, 0, 0));
+    let before = room.now - Duration::from_millis(1);
     room.recording.handle_answer(room.now, PersonId(3), false);
+    room.recording
+        .handle_chat(before, PersonId(1), "not yet, but read later");
     room.run(2000, &all);
     room.recording.handle_chat(room.now, PersonId(1), "hello");
     room.recording.handle_chat(room.now, PersonId(3), "leave me out");
@@ -183,7 +186,10 @@ fn who_withdraws_is_recorded_up_to_then() {
     room.run(1000, &all);
     let (one, two) = (room.frames_of("t01-microphone"), room.frames_of("t02-microphone"));
     assert!(one >= 99 && (49..=50).contains(&two), "{one} {two}");
+    let before = room.now - Duration::from_millis(1);
     room.recording.handle_answer(room.now, PersonId(2), true);
+    room.recording.handle_chat(before, PersonId(2), "between me and them");
+    room.recording.handle_chat(room.now, PersonId(2), "for all");
     room.run(1000, &all);
     room.recording.handle_track_muted(room.now, track, true);
     room.run(400, &[(11, OPUS)]);
@@ -199,6 +205,8 @@ fn who_withdraws_is_recorded_up_to_then() {
         "{files:?}"
     );
     assert_eq!(manifest.tracks[1].mutes.len(), 1);
+    let said: Vec<_> = manifest.chat.iter().map(|one| one.text.as_str()).collect();
+    assert_eq!(said, ["for all"]);
     assert!(manifest.people[1].stay.until.is_some());
 }
 

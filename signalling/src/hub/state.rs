@@ -191,8 +191,10 @@ impl Entry {
         let sender = self.room.participant_of(from).map(|sender| sender.sid.clone());
         let Some(from) = sender else { return };
         self.chat.retain(|listener| !listener.is_closed());
+        let at = Instant::now();
         for listener in &self.chat {
             let _ = listener.try_send(Said {
+                at,
                 from: from.clone(),
                 text: text.to_owned(),
             });

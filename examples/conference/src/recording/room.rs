@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -271,16 +272,8 @@ impl Task {
                 }
                 told = state;
             }
-            tokio::select! {
-                there = self.insider.changed() => if !there { break },
-                changed = status.changed() => if changed.is_err() { break },
-                wish = wishes.recv() => match wish {
-                    Some(Wish::Answer(identity, agrees)) => self.answer(&identity, agrees),
-                    Some(Wish::Chapter(title)) => self.order(Order::Chapter(title)),
-                    Some(Wish::Stop) | None => break,
-                },
-                Some(said) = self.chat.recv() => self.order(Order::Said(said.from, said.text)),
-                () = tokio::time::sleep(TRY_AGAIN), if !all => {}
+            if !self.attend(&mut wishes, &mut status, all).await {
+                break;
             }
         }
         self.order(Order::Stop);
@@ -288,6 +281,32 @@ impl Task {
         self.kept.set_state(State::Closing).await;
         while status.changed().await.is_ok() {}
         self.kept.end().await;
+    }
+
+    /// Hands on what is wished and said until the room has to be looked at again, which nothing that is said changes; false when
+    /// it is over.
+    async fn attend(
+        &mut self,
+        wishes: &mut mpsc::Receiver<Wish>,
+        status: &mut watch::Receiver<Status>,
+        all: bool,
+    ) -> bool {
+        let mut again = pin!(tokio::time::sleep(TRY_AGAIN));
+        loop {
+            tokio::select! {
+                // Who comes is known before the answer, and who declines has declined before what is said.
+                biased;
+                there = self.insider.changed() => return there,
+                changed = status.changed() => return changed.is_ok(),
+                () = &mut again, if !all => return true,
+                wish = wishes.recv() => match wish {
+                    Some(Wish::Answer(identity, agrees)) => self.answer(&identity, agrees),
+                    Some(Wish::Chapter(title)) => self.order(Order::Chapter(title)),
+                    Some(Wish::Stop) | None => return false,
+                },
+                Some(said) = self.chat.recv() => self.order(Order::Said(said)),
+            }
+        }
     }
 
     /// Tells the recorder what has changed; false when something has to be tried again.

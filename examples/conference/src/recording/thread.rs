@@ -12,8 +12,8 @@ use althing_recorder::consent::State;
 use althing_recorder::frame::Frame;
 use althing_recorder::recording::folder::{Drained, Folder};
 use althing_recorder::recording::{Person, PersonId, Recording, TrackInfo, TrackNumber};
-use althing_signalling::Followed;
 use althing_signalling::room::{ParticipantSid, TrackSid};
+use althing_signalling::{Followed, Said};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
@@ -39,7 +39,7 @@ pub(super) enum Order {
     Muted(TrackSid, bool),
     Speakers(Vec<ParticipantSid>),
     /// Somebody has written something to all.
-    Said(ParticipantSid, String),
+    Said(Said),
     Chapter(String),
     Stop,
 }
@@ -269,9 +269,9 @@ impl Tape {
                 }
                 recording.handle_speakers(now, &people);
             }
-            Order::Said(sid, text) => {
-                if let Some((id, _)) = self.people.get(&sid) {
-                    recording.handle_chat(now, *id, &text);
+            Order::Said(said) => {
+                if let Some((id, _)) = self.people.get(&said.from) {
+                    recording.handle_chat(said.at, *id, &said.text);
                 }
             }
             Order::Chapter(title) => recording.handle_chapter(now, &title),
