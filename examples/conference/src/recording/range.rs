@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::store::StoredFile;
 use super::stream::Stream;
@@ -27,6 +28,8 @@ pub(super) const LONGEST: u64 = 1 << 20;
 /// How much is read at once, and how many of such pieces wait for a slow reader.
 const PIECE: u64 = 64 << 10;
 const PIECES: usize = 2;
+/// A reader that takes nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which bytes are wanted.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,18 +49,21 @@ pub(super) async fn serve(path: PathBuf, kind: &'static str, headers: &HeaderMap
     let Some((from, length, pieces)) = part else {
         return Ok(response);
     };
-    spawn_blocking(move || {
-        let mut left = length;
-        let mut ready = file.seek(SeekFrom::Start(from)).map(drop);
-        while left > 0 {
-            let piece = ready.and_then(|()| read(&mut file, left.min(PIECE)));
-            let length = piece.as_ref().map_or(left, |bytes: &Bytes| bytes.len() as u64);
-            left -= length;
-            // Whoever has hung up wants no more.
-            if pieces.blocking_send(piece).is_err() {
+    tokio::spawn(async move {
+        let (mut at, end) = (from, from + length);
+        while at < end {
+            let most = PIECE.min(end - at);
+            // A thread for one piece, not for as long as a slow reader takes.
+            let read = spawn_blocking(move || {
+                let piece = read(&mut file, at, most);
+                (file, piece)
+            });
+            let Ok((back, piece)) = read.await else { return };
+            at += piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            if !give(&pieces, piece).await {
                 return;
             }
-            ready = Ok(());
+            file = back;
         }
     });
     Ok(response)
@@ -72,8 +78,7 @@ pub(super) fn serve_stored(stored: StoredFile, kind: &'static str, headers: &Hea
             while at < end {
                 let until = end.min(at + LONGEST);
                 let piece = stored.read(at..until).await;
-                let failed = piece.is_err();
-                if pieces.send(piece).await.is_err() || failed {
+                if !give(&pieces, piece).await {
                     return;
                 }
                 at = until;
@@ -81,6 +86,13 @@ pub(super) fn serve_stored(stored: StoredFile, kind: &'static str, headers: &Hea
         });
     }
     response
+}
+
+/// Whether more is wanted: not by who has hung up, or takes nothing for [`PATIENCE`], nor behind what could not be read.
+async fn give(pieces: &mpsc::Sender<io::Result<Bytes>>, piece: io::Result<Bytes>) -> bool {
+    let good = piece.is_ok();
+    let given = timeout(PATIENCE, pieces.send(piece)).await;
+    good && matches!(given, Ok(Ok(())))
 }
 
 /// From where, how many bytes, and where to put them.
@@ -140,8 +152,9 @@ fn open(path: PathBuf) -> io::Result<(File, u64, u128)> {
     Ok((file, about.len(), changed.unwrap_or_default().as_nanos()))
 }
 
-/// The next bytes: so many, or fewer.
-fn read(file: &mut File, most: u64) -> io::Result<Bytes> {
+/// The bytes from there on: so many, or fewer.
+fn read(file: &mut File, at: u64, most: u64) -> io::Result<Bytes> {
+    file.seek(SeekFrom::Start(at))?;
     let mut piece = vec![0; usize::try_from(most).unwrap_or(0)];
     let length = file.read(&mut piece)?;
     if length == 0 {
@@ -176,6 +189,34 @@ fn wanted(range: &str, size: u64) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_who_takes_nothing_holds_up_nobody() {
+        let path = std::env::temp_dir().join(format!("althing-range-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..LONGEST)
+            .map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1])
+            .collect();
+        std::fs::write(&path, &bytes).expect("a file");
+        let mut threads = tokio::runtime::Builder::new_current_thread();
+        let runtime = threads
+            .enable_time()
+            .max_blocking_threads(1)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let response = serve(path.clone(), "video/mp4", &HeaderMap::new())
+                .await
+                .expect("it is there");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let other = timeout(Duration::from_secs(5), spawn_blocking(|| ())).await;
+            let body = axum::body::to_bytes(response.into_body(), bytes.len())
+                .await
+                .expect("all of it");
+            assert!(other.is_ok(), "the only thread waits for a reader");
+            assert!(body == bytes);
+        });
+        std::fs::remove_file(path).expect("it was there");
+    }
 
     #[test]
     fn ranges_of_ten_bytes() {
