@@ -85,11 +85,16 @@ async fn begin(
     let claims = recording_of(&recorder, &headers, &room)?;
     let mut asked = Asked::all();
     asked.by = claims.identity().map(str::to_owned);
-    let begun = room::begin(&recorder, &room, asked).await?;
-    let status = begun.status.borrow().clone();
-    let job = recorder.0.signalling.announce_egress(&room);
-    tokio::spawn(egress::follow(job, begun));
-    Ok((StatusCode::CREATED, Json(status)))
+    // On its own: the server API hears of it, too, when who has asked hangs up.
+    let begun = tokio::spawn(async move {
+        let begun = room::begin(&recorder, &room, asked).await?;
+        let status = begun.status.borrow().clone();
+        let job = recorder.0.signalling.announce_egress(&room);
+        tokio::spawn(egress::follow(job, begun));
+        Ok((StatusCode::CREATED, Json(status)))
+    });
+    let stops = |_| (StatusCode::SERVICE_UNAVAILABLE, "The server stops.".to_owned());
+    begun.await.map_err(stops)?
 }
 
 async fn show(
