@@ -238,8 +238,11 @@ impl Hub {
             webhooks.tell_egress(&info);
         }
         if let Some(entry) = state.rooms.get_mut(&info.room_name) {
-            let records = info.status == proto::EgressStatus::EgressActive as i32;
-            entry.room.set_recorded(records);
+            // While it ends it still may record: whoever wants it to end has only said so.
+            match proto::EgressStatus::try_from(info.status) {
+                Ok(proto::EgressStatus::EgressEnding) => {}
+                status => entry.room.set_recorded(status == Ok(proto::EgressStatus::EgressActive)),
+            }
             state.settle(&info.room_name);
         }
     }
