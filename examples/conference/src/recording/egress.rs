@@ -88,13 +88,50 @@ fn outcome(path: &Path) -> io::Result<Progress> {
     let mut files = Vec::new();
     let tracks = manifest.tracks.iter().flat_map(|track| &track.files);
     for file in manifest.mix.iter().chain(tracks) {
+        let size = match fs::metadata(path.join(&file.file)) {
+            Ok(about) => about.len(),
+            // One that could not even be made is no reason to fail the others.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.problem.is_some() => continue,
+            Err(error) => return Err(error),
+        };
         files.push(FileResult {
+            size,
             name: name(&file.file),
             from: zero + Duration::from_nanos(file.from),
             duration: Duration::from_nanos(file.until.saturating_sub(file.from)),
-            size: fs::metadata(path.join(&file.file))?.len(),
         });
     }
     let manifest = name(folder::MANIFEST);
     Ok(Progress::Complete(Files { files, manifest }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_never_came_to_be_does_not_fail_the_others() {
+        let path = std::env::temp_dir().join(format!("althing-outcome-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        let file = |name: &str, problem: Option<&str>| serde_json::json!({"file": name, "from": 0, "until": 1, "problem": problem});
+        let tell = |problem| {
+            let manifest = serde_json::json!({
+                "version": 1, "recording": "r", "room": "r", "unix_ms": 0, "duration": 1, "complete": true,
+                "people": [], "tracks": [], "speakers": [], "chat": [], "chapters": [],
+                "consent": [{"at": 0, "value": {"consent": "began"}}], "deleted": [], "keep_days": null, "missed": 0,
+                "log": {"lines": 0, "hash": "", "key": ""},
+                "mix": [file("good.webm", None), file("missing.webm", problem)],
+            });
+            fs::write(path.join(folder::MANIFEST), manifest.to_string()).unwrap();
+            outcome(&path)
+        };
+        fs::write(path.join("good.webm"), [7; 10]).unwrap();
+        let Progress::Complete(told) = tell(Some("no space")).unwrap() else {
+            panic!("it is complete");
+        };
+        let sizes: Vec<_> = told.files.iter().map(|file| (file.name.as_str(), file.size)).collect();
+        assert_eq!(sizes, [("r/good.webm", 10)]);
+        assert!(tell(None).is_err(), "one that is gone is told");
+        fs::remove_dir_all(&path).unwrap();
+    }
 }
