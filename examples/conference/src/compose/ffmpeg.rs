@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// Encoders of H.264, the best first, with what they are told.
 const ENCODERS: [(&str, &[&str]); 3] = [
@@ -17,6 +18,10 @@ const ENCODERS: [(&str, &[&str]); 3] = [
 ];
 /// What is kept of what it complains of, in bytes.
 const MAX_COMPLAINTS: usize = 4096;
+/// What is read of what it says of itself, in bytes.
+const MAX_SAID: u64 = 1 << 20;
+/// How long something short may take, as to decode the beginning of a file.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What it has said of its progress and nobody has read yet; it says so twice a second.
 const PROGRESS: usize = 16;
 
@@ -104,12 +109,23 @@ impl Ffmpeg {
         output.is_ok_and(|output| output.status.success())
     }
 
+    /// What it says of something short. Dropping the future kills it.
     async fn output(&self, arguments: &[&str]) -> io::Result<Output> {
         let mut command = self.command();
-        command.args(arguments);
-        spawn_blocking(move || command.output())
-            .await
-            .map_err(io::Error::other)?
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut running = Running(command.spawn()?);
+        let stdout = running.0.stdout.take();
+        let said = spawn_blocking(move || {
+            let mut said = Vec::new();
+            let read = stdout.map(|stdout| stdout.take(MAX_SAID).read_to_end(&mut said));
+            read.transpose().map(|_| said)
+        });
+        let status = timeout(PATIENCE, running.ended()).await??;
+        Ok(Output {
+            status,
+            stdout: said.await.map_err(io::Error::other)??,
+            stderr: Vec::new(),
+        })
     }
 
     /// Runs it in a folder, and tells how many seconds of the outcome it has made. Dropping the future kills it.
@@ -214,4 +230,40 @@ fn complaints(stderr: Option<impl Read>) -> Vec<u8> {
 /// A file as `ffmpeg` takes it: never as an option or another protocol.
 pub(super) fn name(path: &Path) -> String {
     format!("file:{}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_killed() {
+        let folder = std::env::temp_dir().join(format!("althing-ffmpeg-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        // Another process writes the program: while a file is open for writing here, a child may have it too, and it cannot run.
+        let script = r##"printf '#!/bin/sh\necho $$ > "%s/new" && mv "%s/new" "%s/pid"\nexec sleep 10\n' "$1" "$1" "$1" > "$1/run"; chmod +x "$1/run""##;
+        let made = Command::new("sh").args(["-c", script, "sh"]).arg(&folder).status();
+        assert!(made.unwrap().success());
+        let ffmpeg = Ffmpeg(folder.join("run"));
+        let pid = async {
+            loop {
+                if let Ok(pid) = fs::read_to_string(folder.join("pid")) {
+                    return pid;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let pid = tokio::select! {
+            _ = ffmpeg.plays(Path::new("any")) => panic!("it takes longer"),
+            pid = pid => pid,
+        };
+        let there = Command::new("sh")
+            .args(["-c", "kill -0 $1 2>&1", "sh", pid.trim()])
+            .stdout(Stdio::null())
+            .status();
+        assert!(!there.unwrap().success(), "it goes on");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

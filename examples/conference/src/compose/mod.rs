@@ -25,7 +25,7 @@ use althing_recorder::recording::folder::MANIFEST;
 use clap::{Args, ValueEnum};
 
 use self::ffmpeg::{Ffmpeg, FfmpegError, name};
-use self::scenes::{MOST_CHANGES, Scenes, TooMuch};
+use self::scenes::{MOST_CHANGES, Scenes, TooMuch, seconds};
 use crate::server;
 
 /// The largest manifest that is read, in bytes.
@@ -142,8 +142,10 @@ async fn make(wanted: &ComposeArguments) -> Result<(), ComposeError> {
     let folder =
         fs::canonicalize(&wanted.folder).map_err(|error| ComposeError::Manifest(wanted.folder.clone(), error))?;
     let manifest = manifest(&folder.join(MANIFEST))?;
-    let good = usable(&ffmpeg, &folder, &manifest).await;
-    let there = |file: &str| good.iter().any(|one| one == file);
+    let files = present(&folder, &manifest);
+    bounded(files.len(), seconds(manifest.duration))?;
+    let good = usable(&ffmpeg, &folder, files).await;
+    let there = |file: &str| good.contains(&file);
     let scenes = Scenes::of(&manifest, wanted.layout, wanted.size, &there);
     let scenes =
         scenes.map_err(|TooMuch| ComposeError::TooMuch(format!("more than {MOST_CHANGES} changes of the picture")))?;
@@ -154,11 +156,8 @@ async fn make(wanted: &ComposeArguments) -> Result<(), ComposeError> {
             ComposeError::Deleted
         });
     }
-    let inputs = scenes.pictures.len() + scenes.sounds.len();
-    if inputs > MOST_FILES || scenes.duration > LONGEST {
-        let hours = scenes.duration / 3600.0;
-        return Err(ComposeError::TooMuch(format!("{inputs} files, {hours:.1} hours")));
-    }
+    // A file of sound with long pauses is more than one.
+    bounded(scenes.pictures.len() + scenes.sounds.len(), scenes.duration)?;
     let names = ffmpeg.writes().await;
     if !names {
         eprintln!("names are left out: this ffmpeg has no `drawtext`, or finds no font");
@@ -195,17 +194,37 @@ fn manifest(path: &Path) -> Result<Manifest, ComposeError> {
     }
 }
 
-/// The files that are there and can be decoded; the others are told. A manifest names files of its own folder only.
-async fn usable(ffmpeg: &Ffmpeg, folder: &Path, manifest: &Manifest) -> Vec<String> {
-    let mut good = Vec::new();
+/// Refuses what is too much for one run.
+fn bounded(files: usize, seconds: f64) -> Result<(), ComposeError> {
+    if files <= MOST_FILES && seconds <= LONGEST {
+        return Ok(());
+    }
+    let hours = seconds / 3600.0;
+    Err(ComposeError::TooMuch(format!("{files} files, {hours:.1} hours")))
+}
+
+/// The files that are there; the others are told. A manifest names files of its own folder only.
+fn present<'a>(folder: &Path, manifest: &'a Manifest) -> Vec<&'a str> {
     let files = manifest.tracks.iter().flat_map(|track| &track.files);
-    for file in files.map(|file| &file.file).take(MOST_FILES) {
+    let there = |file: &&str| {
         let plain = !file.contains(['/', '\\', ':', '\0']) && !file.starts_with('.');
-        let path = folder.join(file);
-        if plain && path.is_file() && ffmpeg.plays(&path).await {
-            good.push(file.clone());
-        } else if manifest.deleted.is_empty() {
-            eprintln!("{file} is left out: it is missing, or cannot be decoded");
+        let there = plain && folder.join(file).is_file();
+        if !there && manifest.deleted.is_empty() {
+            eprintln!("{file} is left out: it is missing");
+        }
+        there
+    };
+    files.map(|file| file.file.as_str()).filter(there).collect()
+}
+
+/// Those of the files that can be decoded; the others are told.
+async fn usable<'a>(ffmpeg: &Ffmpeg, folder: &Path, files: Vec<&'a str>) -> Vec<&'a str> {
+    let mut good = Vec::new();
+    for file in files {
+        if ffmpeg.plays(&folder.join(file)).await {
+            good.push(file);
+        } else {
+            eprintln!("{file} is left out: it cannot be decoded");
         }
     }
     good

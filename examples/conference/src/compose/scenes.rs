@@ -144,7 +144,7 @@ struct Seat {
 struct View {
     picture: usize,
     span: (f64, f64),
-    /// Muted, or without pictures for long.
+    /// Muted, or without pictures for long: one behind the other.
     dark: Vec<(f64, f64)>,
 }
 
@@ -156,12 +156,11 @@ impl Seat {
 
     fn picture(&self, at: f64) -> Option<usize> {
         let mut seen = self.views.iter().filter(|view| within(view.span, at));
-        seen.find(|view| !view.dark.iter().any(|span| within(*span, at)))
-            .map(|view| view.picture)
+        seen.find(|view| !any_within(&view.dark, at)).map(|view| view.picture)
     }
 }
 
-fn seconds(nanoseconds: u64) -> f64 {
+pub(super) fn seconds(nanoseconds: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "exact to the microsecond for centuries")]
     let seconds = nanoseconds as f64 / 1e9;
     seconds
@@ -173,6 +172,26 @@ fn span(span: &Span) -> (f64, f64) {
 
 fn within(span: (f64, f64), at: f64) -> bool {
     span.0 <= at && at < span.1
+}
+
+/// Those of the spans that are not empty, one behind the other; those that touch become one.
+fn merged(mut spans: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    spans.retain(|span| span.0 < span.1);
+    spans.sort_by(|one, other| one.0.total_cmp(&other.0));
+    spans.dedup_by(|next, last| {
+        let touch = next.0 <= last.1;
+        if touch {
+            last.1 = last.1.max(next.1);
+        }
+        touch
+    });
+    spans
+}
+
+/// Whether one of these spans, which are [`merged`], is around this moment.
+fn any_within(spans: &[(f64, f64)], at: f64) -> bool {
+    let behind = spans.partition_point(|span| span.1 <= at);
+    spans.get(behind).is_some_and(|span| within(*span, at))
 }
 
 fn is_screen(track: &TrackOf) -> bool {
@@ -233,7 +252,7 @@ fn views(track: &TrackOf, there: &dyn Fn(&str) -> bool, pictures: &mut Vec<Pictu
     let still = track.gaps.iter().chain(&track.pauses).map(span);
     let still = still.filter(|still| still.1 - still.0 > FROZEN);
     let still = still.map(|still| (still.0 + FROZEN / 2.0, still.1));
-    let dark: Vec<(f64, f64)> = still.chain(track.mutes.iter().map(span)).collect();
+    let dark = merged(still.chain(track.mutes.iter().map(span)).collect());
     let files = track.files.iter().filter(|file| there(&file.file));
     let view = |file: &althing_recorder::recording::manifest::FileOf| {
         let (from, until) = (seconds(file.from), seconds(file.until));
@@ -245,7 +264,11 @@ fn views(track: &TrackOf, there: &dyn Fn(&str) -> bool, pictures: &mut Vec<Pictu
         View {
             picture: pictures.len() - 1,
             span: (from, until.min(span(&track.span).1)),
-            dark: dark.clone(),
+            dark: dark
+                .iter()
+                .copied()
+                .filter(|dark| dark.0 < until && from < dark.1)
+                .collect(),
         }
     };
     files.map(view).collect()
@@ -493,6 +516,31 @@ mod tests {
             None,
             "a picture that stands still is taken away"
         );
+    }
+
+    #[test]
+    fn spans_that_touch_are_one() {
+        let spans = [
+            (7.0, f64::INFINITY),
+            (1.0, 2.0),
+            (1.0, 4.0),
+            (3.0, 3.5),
+            (4.0, 5.0),
+            (6.0, 6.0),
+        ];
+        let merged = merged(spans.to_vec());
+        assert_eq!(merged, [(1.0, 5.0), (7.0, f64::INFINITY)]);
+        for (at, expected) in [
+            (0.5, false),
+            (1.0, true),
+            (4.9, true),
+            (5.0, false),
+            (6.0, false),
+            (9e9, true),
+        ] {
+            assert_eq!(any_within(&merged, at), expected, "{at}");
+        }
+        assert!(!any_within(&[], 0.0));
     }
 
     #[test]
