@@ -78,6 +78,15 @@ export class Member {
     return stats.map((one) => ({ rid: one.rid, active: one.active, frames: one.framesEncoded, width: one.frameWidth }));
   }
 
+  /** What was sent of each track so far. */
+  async sent() {
+    const each = async ({ source, isMuted, track }) => {
+      const streams = [...(await track.getRTCStatsReport()).values()].filter((one) => one.type === 'outbound-rtp');
+      return { source, muted: isMuted, packets: streams.reduce((sum, one) => sum + one.packetsSent, 0) };
+    };
+    return Promise.all([...this.room.localParticipant.trackPublications.values()].map(each));
+  }
+
   /** Shows the track of somebody in an element of its own. */
   show(identity, source = 'camera') {
     const publication = this.room.remoteParticipants.get(identity)?.getTrackPublication(source);

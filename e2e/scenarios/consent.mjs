@@ -108,6 +108,8 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   check((await ben('/chapters', 'POST', { title: 'mine' })).status === 403, 'somebody without the right marks a place');
   check((await ada('/chapters', 'POST', { title: 'The budget' })).status === 202, 'a place cannot be marked');
   await sleep(3500);
+  // When something is missing: whether a browser did not send it, or the recorder lost it.
+  for (const [name, page] of Object.entries(pages)) t.note(`${name} sent ${JSON.stringify(await page.run(() => me.sent()))}`);
   check((await ada('', 'DELETE')).status === 202, 'it cannot be ended');
   await until('it is over', async () => (await ada('', 'GET')).status === 404);
 
@@ -119,6 +121,7 @@ scenario('recording: two meet, one declines, and one comes later', { seconds: 12
   const name = new Map(manifest.people.map((one) => [one.person ?? one.id, one.identity]));
   const files = manifest.tracks.flatMap((track) => track.files.map((file) => ({ ...file, who: name.get(track.person) })));
   t.note(JSON.stringify(manifest));
+  t.note(await readFile(join(data, 'recordings', folder, 'events.jsonl'), 'utf8'));
   check(files.length > 0 && files.every((file) => file.who !== 'ben'), `files are of ${files.map((file) => file.who)}`);
   for (const who of ['ada', 'cleo']) check(files.some((file) => file.who === who), `nothing of ${who}`);
   check(files.filter((file) => file.who === 'ada').length >= 2, `of ada there is ${JSON.stringify(manifest.tracks)}`);

@@ -22,7 +22,7 @@ use super::index::State;
 use super::keep::Kept;
 use super::live::Live;
 use super::mix::Mixing;
-use super::thread::{self, Ended, Order, Sound, Status, Tape};
+use super::thread::{self, Ended, Given, Order, Sound, Status, Tape};
 use super::{ATTRIBUTE, OF, Recorder, Running, SECRET, Wish, unix_ms};
 
 /// Packets that may wait for the recorder's thread: a second of a hundred pictures.
@@ -159,7 +159,7 @@ struct Task {
     insider: Insider,
     wanted: Wanted,
     kept: Kept,
-    orders: std::sync::mpsc::Sender<Order>,
+    orders: std::sync::mpsc::Sender<Given>,
     chat: mpsc::Receiver<Said>,
     people: BTreeSet<ParticipantSid>,
     tracks: BTreeMap<TrackSid, bool>,
@@ -323,16 +323,7 @@ impl Task {
             self.insider.unfollow(&sid);
             self.order(Order::TrackGone(sid));
         }
-        let here: BTreeSet<ParticipantSid> = seen.people.iter().map(|(sid, _)| sid.clone()).collect();
-        for sid in self.people.difference(&here) {
-            self.order(Order::Left(sid.clone()));
-        }
-        for (sid, person) in seen.people {
-            if !self.people.contains(&sid) {
-                self.order(Order::Joined(sid, person));
-            }
-        }
-        self.people = here;
+        self.greet(seen.people);
         for (sid, (owner, kind, source, muted)) in seen.tracks {
             if !self.tracks.contains_key(&sid) {
                 // One that is gone already is not there at the next look; of one that is there, a worker that is too busy now
@@ -360,18 +351,37 @@ impl Task {
         all
     }
 
+    /// Tells the recorder who has come and gone.
+    fn greet(&mut self, people: Vec<(ParticipantSid, Person)>) {
+        let here: BTreeSet<ParticipantSid> = people.iter().map(|(sid, _)| sid.clone()).collect();
+        for sid in self.people.difference(&here) {
+            self.order(Order::Left(sid.clone()));
+        }
+        for (sid, person) in people {
+            if !self.people.contains(&sid) {
+                self.order(Order::Joined(sid, person));
+            }
+        }
+        self.people = here;
+    }
+
     /// Whoever has this identity now says something.
-    fn answer(&self, identity: &str, agrees: bool) {
-        let present = self.insider.look(|room| present(room, &self.wanted));
-        let present = present.unwrap_or_default();
-        if let Some((sid, _)) = present.into_iter().find(|(_, one)| one.identity == identity) {
+    fn answer(&mut self, identity: &str, agrees: bool) {
+        let Some(present) = self.insider.look(|room| present(room, &self.wanted)) else {
+            return;
+        };
+        let found = present.iter().find(|(_, one)| one.identity == identity);
+        let found = found.map(|(sid, _)| sid.clone());
+        // Who has come since the last look is to be known before the answer.
+        self.greet(present);
+        if let Some(sid) = found {
             self.order(Order::Answer(sid, agrees));
         }
     }
 
     /// A thread that has ended is found out by its status.
     fn order(&self, order: Order) {
-        let _ = self.orders.send(order);
+        let _ = self.orders.send((Instant::now(), order));
     }
 }
 

@@ -1,4 +1,7 @@
 //! What is written, on a thread of its own: a slow disk makes nobody else wait.
+//!
+//! It may be late, and nothing is lost by that: each order has the time when it was given, and what came before it is recorded
+//! before it is carried out.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use althing_media_core::payload::MediaKind;
-use althing_media_net::LocalPeer;
+use althing_media_net::{LocalPacket, LocalPeer};
 use althing_recorder::consent::State;
 use althing_recorder::frame::Frame;
 use althing_recorder::recording::folder::{Drained, Folder};
@@ -22,6 +25,9 @@ use super::mix::Mixing;
 
 /// How long an order may wait for the next packet.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What the thread is told, and when that was.
+pub(super) type Given = (Instant, Order);
 
 /// What the thread is told.
 pub(super) enum Order {
@@ -62,7 +68,7 @@ pub(super) struct Ended {
 }
 
 /// Starts the thread. In the end it gives `tell` away with [`Ended`].
-pub(super) fn start(mut tape: Tape, peer: LocalPeer, ended: oneshot::Sender<Ended>) -> io::Result<Sender<Order>> {
+pub(super) fn start(mut tape: Tape, peer: LocalPeer, ended: oneshot::Sender<Ended>) -> io::Result<Sender<Given>> {
     let (sender, orders) = mpsc::channel();
     tape.report();
     thread::Builder::new().name("recorder".to_owned()).spawn(move || {
@@ -129,7 +135,7 @@ impl Tape {
     }
 
     /// Gives back whom it tells: that is not over yet.
-    fn run(mut self, peer: &LocalPeer, orders: &Receiver<Order>) -> (io::Result<()>, watch::Sender<Status>) {
+    fn run(mut self, peer: &LocalPeer, orders: &Receiver<Given>) -> (io::Result<()>, watch::Sender<Status>) {
         let result = self.record(peer, orders);
         let now = Instant::now();
         for frame in self.sound.mix.take().into_iter().flat_map(Mixing::finish) {
@@ -142,30 +148,41 @@ impl Tape {
         (result, self.tell)
     }
 
-    fn record(&mut self, peer: &LocalPeer, orders: &Receiver<Order>) -> io::Result<()> {
+    fn record(&mut self, peer: &LocalPeer, orders: &Receiver<Given>) -> io::Result<()> {
         let mut due: Option<Instant> = None;
+        // Came after an order that was waiting.
+        let mut ahead: Option<LocalPacket> = None;
         loop {
-            let now = Instant::now();
             match orders.try_recv() {
-                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => break,
-                Ok(order) => {
-                    self.take(now, order);
-                    let drained = self.folder.drain()?;
-                    due = self.after(now, peer, drained)?;
+                Ok((at, order)) => {
+                    while let Some(packet) = ahead.take().or_else(|| peer.try_recv().ok().flatten()) {
+                        if packet.at > at {
+                            ahead = Some(packet);
+                            break;
+                        }
+                        self.hear(peer, &packet)?;
+                    }
+                    if matches!(order, Order::Stop) {
+                        break;
+                    }
+                    self.take(at, order);
+                    due = self.drain(peer)?;
                     self.report();
                     continue;
                 }
                 Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => break,
             }
-            let wait = due.unwrap_or(now + PATIENCE).min(now + PATIENCE);
-            match peer.recv_deadline(wait) {
-                Ok(Some(packet)) => {
-                    self.folder.recording().handle_packet(packet.at, &packet.bytes);
-                    let drained = self.folder.drain()?;
-                    due = self.after(now, peer, drained)?;
-                }
-                Ok(None) => {}
-                Err(_) => break,
+            let latest = Instant::now() + PATIENCE;
+            let packet = match ahead.take() {
+                Some(packet) => Some(packet),
+                None => match peer.recv_deadline(due.unwrap_or(latest).min(latest)) {
+                    Ok(packet) => packet,
+                    Err(_) => break,
+                },
+            };
+            if let Some(packet) = packet {
+                due = self.hear(peer, &packet)?;
             }
             let now = Instant::now();
             if due.is_none_or(|due| due <= now) {
@@ -175,6 +192,17 @@ impl Tape {
             }
         }
         Ok(())
+    }
+
+    /// Takes a packet; gives when something is due.
+    fn hear(&mut self, peer: &LocalPeer, packet: &LocalPacket) -> io::Result<Option<Instant>> {
+        self.folder.recording().handle_packet(packet.at, &packet.bytes);
+        self.drain(peer)
+    }
+
+    fn drain(&mut self, peer: &LocalPeer) -> io::Result<Option<Instant>> {
+        let drained = self.folder.drain()?;
+        self.after(Instant::now(), peer, drained)
     }
 
     /// Wishes for keyframes go to the router, sound into the mix; gives when something is due.
@@ -302,3 +330,6 @@ impl Tape {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
