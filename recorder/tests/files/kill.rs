@@ -109,7 +109,7 @@ fn a_hundred_kills() {
             let folder = &folder;
             scope.spawn(move || {
                 let mut rng = Rng::new(lane);
-                for number in (lane..KILLS).step_by(LANES as usize) {
+                for number in (0..KILLS).filter(|number| number % LANES == lane) {
                     let place = folder.0.join(number.to_string());
                     std::fs::create_dir(&place).unwrap();
                     let lines = 350 + rng.index(2000);
