@@ -157,7 +157,7 @@ async function cut(t, whose) {
   await until('a moving picture', () => watcher.run(() => window.clock.read().frames > 5), 20_000);
   const after = performance.now() - start;
   t.measured('picture again after ms', Math.round(after));
-  check(after < 2500, `it took ${Math.round(after)} ms until the picture moved again`);
+  check(after < 2000, `it took ${Math.round(after)} ms until the picture moved again`);
   const seen = await watcher.observe(4);
   check(seen.decoded > 60, `only ${seen.decoded} frames in 4 s`);
 }
