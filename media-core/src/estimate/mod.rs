@@ -406,7 +406,9 @@ impl Estimator {
             self.queue.accept();
         }
         let verdict = self.losses.verdict();
-        let passing = 1.0 - verdict.inherent.min(0.5);
+        // Sound that overfills a line loses the same share of the same rate all the time, as if it were by chance.
+        let overrun = self.control.is_overrun(sent);
+        let passing = if overrun { 1.0 } else { 1.0 - verdict.inherent.min(0.5) };
         let target = self.control.rate();
         self.control.update(&Input {
             now,

@@ -42,6 +42,8 @@ const OBEYED: f64 = 1.1;
 /// longer looks like that.
 const LITTLE: f64 = 120_000.0;
 const PASSES: f64 = 0.97;
+/// All voices of a small room with redundancy take no more than this, in bits per second.
+const SOUND: f64 = 400_000.0;
 /// After a decrease nothing is tried for this time, in µs: what is free now may be what others have left for a moment.
 const CALM: i64 = 4_000_000;
 /// The least share of the measured rate that a long queue leaves.
@@ -191,6 +193,18 @@ impl Control {
         sent.is_some_and(|sent| sent > self.rate * OBEYED && !passes(sent))
     }
 
+    /// Whether sound alone is more than the rate allows: then the rate is not what is tried, and what is lost tells nothing of
+    /// chance.
+    pub(super) fn is_overrun(&self, sent: Option<f64>) -> bool {
+        sent.is_some_and(|sent| sent > self.rate * OBEYED && sent < SOUND)
+    }
+
+    /// Whether what overruns the rate does not pass either: only a probe can tell that there is more.
+    fn overfills(&self, input: &Input) -> bool {
+        let lacks = |sent: f64| input.arriving.is_some_and(|arriving| arriving < PASSES * sent);
+        self.is_overrun(input.sent) && input.sent.is_some_and(lacks)
+    }
+
     fn decrease(&mut self, input: &Input) {
         // What came before may have come at a lower rate; only a queue that is surely there says that it is over.
         let others = [input.arriving, input.just_now].map(|rate| rate.filter(|_| input.standing <= FULL));
@@ -232,7 +246,7 @@ impl Control {
     }
 
     fn increase(&mut self, input: &Input, elapsed: f64) {
-        if input.idle || input.standing > FULL {
+        if input.idle || input.standing > FULL || self.overfills(input) {
             return;
         }
         let per_second = PACKET * 1e6 / (input.rtt + RESPONSE) as f64;
@@ -304,6 +318,24 @@ mod tests {
             "not far beyond what arrives: {}",
             control.rate()
         );
+    }
+
+    #[test]
+    fn sound_that_does_not_pass_proves_nothing() {
+        for (arriving, grows) in [(90e3, false), (119e3, true)] {
+            let (mut control, mut now) = (Control::new(50e3), 0);
+            for _ in 0..200 {
+                now += 50_000;
+                let input = Input {
+                    now,
+                    arriving: Some(arriving),
+                    sent: Some(120e3),
+                    ..CALM_INPUT
+                };
+                control.update(&input);
+            }
+            assert_eq!(control.rate() > 100e3, grows, "{arriving}: {}", control.rate());
+        }
     }
 
     #[test]
