@@ -13,6 +13,7 @@ const DELAY: Duration = Duration::from_millis(25);
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
     let mut all = vec![
+        least(),
         fixed("fixed-300k", 300_000),
         fixed("fixed-1m", MBIT),
         fixed("fixed-3m", 3 * MBIT),
@@ -65,6 +66,14 @@ fn fixed(name: &'static str, rate: u64) -> Scenario {
             Aim::Queue((0, 60), 60.0),
             Aim::Voice((0, 60), 0.99),
         ],
+    )
+}
+
+/// Less than the voice takes: all that passes has to be the voice, whatever the camera and the probes would like.
+fn least() -> Scenario {
+    with(
+        line("fixed-40k", 40_000, 60),
+        [Aim::Use((5, 60), 0.9), Aim::Voice((5, 60), 0.7)],
     )
 }
 
