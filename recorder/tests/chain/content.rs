@@ -258,7 +258,7 @@ fn flashes(path: &Path, track: &TrackOf) -> Vec<f64> {
     all
 }
 
-/// When it became loud.
+/// When it became loud, and silent again a tenth of a second later: the end of a file ends silence, too.
 fn beeps(path: &Path, track: &TrackOf) -> Vec<f64> {
     let mut all = Vec::new();
     for (file, from) in files(path, track) {
@@ -267,7 +267,10 @@ fn beeps(path: &Path, track: &TrackOf) -> Vec<f64> {
             "ffmpeg",
             &["-nostdin", "-v", "info", "-i", &file, "-af", filter, "-f", "null", "-"],
         );
-        all.extend(numbers(&said, "silence_end:").iter().map(|at| from + at));
+        let silent = numbers(&said, "silence_start:");
+        let beeps = numbers(&said, "silence_end:").into_iter();
+        let beeps = beeps.filter(|at| silent.iter().any(|start| (0.05..0.2).contains(&(start - at))));
+        all.extend(beeps.map(|at| from + at));
     }
     all
 }
@@ -319,6 +322,9 @@ fn skew(name: &str, seconds: u64, camera_at: u64, seed: u64) -> (f64, usize) {
         apart.fold(f64::MAX, f64::min)
     };
     // While the microphone is muted there is nothing to compare.
+    for flash in flashes.iter().filter(|flash| nearest(flash) >= SKEW) {
+        eprintln!("the flash at {flash} s has its nearest beep {} s away", nearest(flash));
+    }
     let apart = flashes.iter().map(nearest).filter(|apart| *apart < 0.5);
     apart.fold((0.0, 0), |(most, count), apart| (f64::max(most, apart), count + 1))
 }
