@@ -91,7 +91,6 @@ impl Router {
         endpoint.shared.last = Some(now);
         let budget = line.budget(now);
         let Shared { short, granted, .. } = endpoint.shared;
-        let recovers = |since| now.saturating_duration_since(since) < GRACE;
         // Whoever is not heard on a stage takes nothing of a line; peers in the same process hear everybody.
         let near = matches!(endpoint.transport, Transport::Local(_));
         let hears = |(stage, key)| near || self.stages.get(&stage).is_none_or(|stage| stage.hears(key));
@@ -128,7 +127,7 @@ impl Router {
         let most_sound = if calm { AMPLE } else { Bitrate(0) };
         let carries = line.estimate().map(|estimate| estimate.max(most_sound));
         endpoint.demand.set_line(alone, carries);
-        let recovers = |rate: Bitrate| short.is_some_and(recovers) && rate.0 > granted.0 / 2;
+        let recovers = |rate: Bitrate| short.is_some_and(|since| now < since + GRACE) && rate.0 > granted.0 / 2;
         let Some(budget) = budget.filter(|budget| !recovers(budget.rate)) else {
             self.claims = claims;
             return;
@@ -137,8 +136,7 @@ impl Router {
         let best: u64 = claims.iter().map(Claim::wished).sum();
         let left = Bitrate(budget.rate.0.saturating_sub(sound));
         let loose = if budget.calm { LOOSE } else { 0 };
-        let present = endpoint.demand.protection() > 0;
-        let (mut taken, ahead) = share::divide_ahead(left, loose, present, &mut claims);
+        let (mut taken, ahead) = share::divide_ahead(left, loose, endpoint.demand.protection() > 0, &mut claims);
         endpoint.demand.set_most_protection(if ahead { called } else { 0 });
         if !budget.settled {
             taken = share::begin(&mut claims);
