@@ -4,6 +4,7 @@
 //! cost                                     tables: the mixer alone, fed with packets, in virtual time; and one voice
 //! cost alone PARTICIPANTS TALKERS LOUDEST  one figure of the first table, for profilers
 //! cost serve LOUDEST                       a mixing server of plain RTP on one socket; prints `ready at ADDRESS`
+//! cost sockets                             (Linux) a server that mixes nothing and sends as much; prints the same
 //! cost load SECONDS [NAME WHERE PID]...    a table: the same load for several servers, with what it costs their processes;
 //!                                          WHERE is an address, or `janus:PORT` for an AudioBridge by its HTTP interface
 //! ```
@@ -15,6 +16,8 @@ mod alone;
 mod janus;
 mod load;
 mod serve;
+#[cfg(target_os = "linux")]
+mod sockets;
 mod talk;
 
 use std::error::Error;
@@ -28,11 +31,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             alone::one(participants.parse()?, talkers.parse()?, loudest.parse()?)
         }
         ["serve", loudest] => serve::run(loudest.parse()?),
+        #[cfg(target_os = "linux")]
+        ["sockets"] => sockets::run(),
         ["load", seconds, targets @ ..] => {
             let targets: Result<Vec<_>, _> = targets.as_chunks::<3>().0.iter().map(load::Target::parse).collect();
             load::table(&targets?, seconds.parse()?)
         }
-        _ => Err("cost [alone PARTICIPANTS TALKERS LOUDEST | serve LOUDEST | load SECONDS [NAME WHERE PID]...]".into()),
+        _ => Err(
+            "cost [alone PARTICIPANTS TALKERS LOUDEST | serve LOUDEST | sockets | load SECONDS [NAME WHERE PID]...]"
+                .into(),
+        ),
     }
 }
 
