@@ -1,6 +1,6 @@
 """Judges the files that the example `lossy` has written: PESQ (ITU-T P.862.2, wide band), against `clean.wav`.
 
-    quality.py FOLDER...        prints one row for each way, one column for each percentage of loss
+    quality.py FOLDER...        prints one row for each way, one column for each percentage of loss, with the mean delay in ms
 """
 
 import re
@@ -26,19 +26,20 @@ def sound(path):
 
 
 def main():
-    scores = {}
+    scores, delays = {}, {}
     for folder in map(Path, sys.argv[1:]):
         clean = sound(folder / "clean.wav")
         for path in folder.glob("*-*.wav"):
-            way, loss = re.fullmatch(r"(\w+)-(\d+)\.wav", path.name).groups()
+            way, loss, delay = re.fullmatch(r"(\w+)-(\d+)-(\d+)\.wav", path.name).groups()
             score = pesq(RATE, clean, sound(path), "wb")
             scores.setdefault(way, {}).setdefault(int(loss), []).append(score)
+            delays.setdefault(way, {}).setdefault(int(loss), []).append(int(delay))
     losses = sorted(scores["plain"])
     print("| lost |" + "".join(f" {loss} % |" for loss in losses))
     print("|---|" + "---|" * len(losses))
-    for way in ("plain", "playout", "fec", "red", "both"):
-        means = (numpy.mean(scores[way][loss]) for loss in losses)
-        print(f"| {way} |" + "".join(f" {mean:.2f} |" for mean in means))
+    for way in ("plain", "told", "playout", "fec", "red", "both"):
+        cells = ((numpy.mean(scores[way][loss]), numpy.mean(delays[way][loss])) for loss in losses)
+        print(f"| {way} |" + "".join(f" {score:.2f} ({delay:.0f} ms) |" for score, delay in cells))
     # Without redundancy, all that either has is the concealment of the codec.
     worse = [
         f"{way} at {loss} %"

@@ -4,8 +4,10 @@
 //! cargo run --release -p althing-mixer --example lossy -- speech.wav folder 1 3 5 10 20 30
 //! ```
 //!
-//! Reads 16-bit mono at 48 kHz; writes a folder for each line, with `clean.wav` and one file for each way and each percentage of loss. All ways get the
-//! same packets at the same times; the plain buffer holds all for as long as the playout without redundancy does on average.
+//! Reads 16-bit mono at 48 kHz; writes a folder for each line, with `clean.wav` and one file for each way and each percentage of
+//! loss, with the mean delay in ms in its name. All ways get the same packets at the same times. Of two plain buffers, one holds all
+//! for as long as the playout without redundancy does on average, the other one has been told the line: as long as all need but
+//! those few that the playout, too, means to leave late.
 //! `cargo xtask quality` judges the files.
 #![expect(clippy::print_stdout, reason = "it tells what it does")]
 
@@ -31,15 +33,19 @@ const LEAD_IN: usize = 250;
 const LINES: u64 = 4;
 /// Mean of the jitter, which falls off exponentially: one packet in twenty is later than 30 ms.
 const JITTER_MS: f64 = 10.0;
+/// The part of the packets that may be late, in thousandths: what the playout aims at.
+const LATE: usize = 7;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
     Plain,
+    Told,
     Playout { fec: bool, red: bool },
 }
 
-const WAYS: [(&str, Way); 5] = [
+const WAYS: [(&str, Way); 6] = [
     ("plain", Way::Plain),
+    ("told", Way::Told),
     ("playout", Way::Playout { fec: false, red: false }),
     ("fec", Way::Playout { fec: true, red: false }),
     ("red", Way::Playout { fec: false, red: true }),
@@ -69,15 +75,22 @@ fn main() -> Result<(), Box<dyn Error>> {
             for (name, way) in WAYS {
                 let (heard, stats, delay) = match way {
                     Way::Plain => (plain(&frames, &arrivals, delay)?, PlayoutStats::default(), delay),
+                    Way::Told => {
+                        let delay = needed(&arrivals);
+                        (plain(&frames, &arrivals, delay)?, PlayoutStats::default(), delay)
+                    }
                     Way::Playout { fec, red } => {
                         let frames = encode(&speech, if fec { (*percent).max(5) } else { 0 })?;
                         playout(&frames, &arrivals, red)?
                     }
                 };
-                fs::write(folder.join(format!("{name}-{percent}.wav")), judged(&heard))?;
+                let milliseconds = (delay.as_secs_f64() * 1e3).round();
+                fs::write(
+                    folder.join(format!("{name}-{percent}-{milliseconds}.wav")),
+                    judged(&heard),
+                )?;
                 println!(
-                    "{percent} % {name}: delay {:.0} ms, lost {}, recovered {}, late {}; concealed {} ms, left out {}, put in {}",
-                    delay.as_secs_f64() * 1e3,
+                    "{percent} % {name}: delay {milliseconds} ms, lost {}, recovered {}, late {}; concealed {} ms, left out {}, put in {}",
                     stats.lost,
                     stats.recovered,
                     stats.late,
@@ -119,6 +132,14 @@ fn line(packets: usize, loss: f64, seed: u64) -> Vec<Option<Duration>> {
             (!lost).then(|| Duration::from_secs_f64(jitter / 1e3))
         })
         .collect()
+}
+
+/// The delay that all keep within but [`LATE`].
+fn needed(arrivals: &[Option<Duration>]) -> Duration {
+    let mut come: Vec<Duration> = arrivals.iter().copied().flatten().collect();
+    come.sort_unstable();
+    let within = come.len() - come.len() * LATE / 1000;
+    come.get(within.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 /// A fixed delay and concealment: what comes later than it is due is as good as lost.

@@ -96,7 +96,10 @@ enum Command {
         words: Vec<String>,
     },
     /// How speech sounds over lossy lines: espeak-ng speaks, the mixer's playout repairs, PESQ judges: a table.
-    Quality,
+    Quality {
+        /// Percent of packets that are lost [default: 1 3 5 10 20 30].
+        losses: Vec<u8>,
+    },
     /// Install what the tests need: browsers, ffmpeg, Node, Python, and their packages.
     Setup,
     /// Fetch the client SDK that the conference page brings along, and write its checksums.
@@ -133,7 +136,7 @@ fn main() -> ExitCode {
         Command::Mixer { seconds } => succeeded(mixer::run(seconds)),
         Command::Fuzz { seconds, smoke } => succeeded(fuzz::run(seconds, smoke)),
         Command::Network { seed, words } => test::network(seed, &words),
-        Command::Quality => succeeded(quality::run()),
+        Command::Quality { losses } => succeeded(quality::run(&losses)),
         Command::Setup => succeeded(setup::install()),
         Command::Vendor { version } => succeeded(vendor::refresh(version.as_deref())),
     };
