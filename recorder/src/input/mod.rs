@@ -217,8 +217,10 @@ impl Input {
         if let Some((ntp, rtp)) = captured {
             stream.clock.on_capture_time(wall, now, ntp, rtp);
         }
-        stream.clock.on_arrival(wall, now, rtp);
-        stream.reorder.push(now, packet);
+        // One that was overtaken came later than it could, by any time: what was lost before a mute is missed when that ends.
+        if stream.reorder.push(now, packet) {
+            stream.clock.on_arrival(wall, now, rtp);
+        }
         self.drain(now, wall);
         self.wish(now);
     }

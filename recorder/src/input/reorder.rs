@@ -40,22 +40,24 @@ pub(super) struct Reorder {
 }
 
 impl Reorder {
-    /// Takes a packet.
-    pub(super) fn push(&mut self, arrival: Instant, packet: Packet) {
+    /// Takes a packet. Gives whether none that was sent after it has come before.
+    pub(super) fn push(&mut self, arrival: Instant, packet: Packet) -> bool {
         let wire = packet.view().seq();
         let SeqNo(mut seq) = self.extender.extend(wire);
         let next = *self.next.get_or_insert(seq);
         if seq < next {
             self.late += 1;
             if self.late < MAX_LATE {
-                return;
+                return false;
             }
             seq = self.restart(wire);
         } else if seq - next > MAX_JUMP {
             seq = self.restart(wire);
         }
         self.late = 0;
+        let newest = self.waiting.last_key_value().is_none_or(|(last, _)| *last <= seq);
         self.waiting.insert(seq, (packet, arrival));
+        newest
     }
 
     /// All that is waited for is given up, and counting begins anew with the number `wire`.

@@ -357,6 +357,41 @@ fn capture_times_place_frames_whatever_the_network_does() {
     }
 }
 
+/// The last packets before a mute are missed only when others come after it, and come again then.
+#[test]
+fn what_was_lost_before_a_mute_comes_again_after_it_in_its_place() {
+    for mute in [800, 1500, 2500, 4000] {
+        let mut stage = Stage::new(MediaKind::Audio);
+        let mut sender = Sender::new(Codec::Opus);
+        let mut sound = |at: u64| sender.packet(u32::try_from(at * 48).expect("small"), false, &[0xf8, 1, 2]);
+        let mut lost = Vec::new();
+        for at in (0..5000).step_by(20) {
+            let packet = sound(at);
+            if at < 4940 {
+                stage.take([packet]);
+            } else {
+                lost.push(packet);
+            }
+            stage.wait(20);
+        }
+        stage.wait(mute);
+        let again = (5000 + mute..10_000 + mute).step_by(20);
+        for at in again.clone() {
+            stage.take([sound(at)]);
+            stage.wait(20);
+            if at > 5100 + mute {
+                stage.take(lost.drain(..));
+            }
+        }
+        let at: Vec<u64> = stage.frames().iter().map(|frame| frame.at.0 / 1_000_000).collect();
+        assert_eq!(
+            at,
+            (0..5000).step_by(20).chain(again).collect::<Vec<_>>(),
+            "muted for {mute} ms"
+        );
+    }
+}
+
 /// The first packets come late, as those do that were lost and sent again; with the clock known nothing waits.
 #[test]
 fn the_first_frames_wait_until_it_is_known_how_late_they_were() {

@@ -102,7 +102,8 @@ impl MediaClock {
         self.relations[source as usize].push(units, nanos, self.rate);
     }
 
-    /// A packet with the timestamp `rtp` came at `arrival`: tells each one before [`Self::target`] is asked.
+    /// A packet with the timestamp `rtp` came at `arrival`. Wants each one before [`Self::target`] is asked, but for those
+    /// that were overtaken by others: what comes again after a silence is as late as that was long, and no jump of the clock.
     pub fn on_arrival(&mut self, wall: &mut SenderWall, arrival: Instant, rtp: RtpTime) {
         let units = self.extend(rtp);
         self.last = Some(units);

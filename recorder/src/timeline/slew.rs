@@ -10,6 +10,8 @@ const MIN_STEP: i64 = 1_000_000;
 /// What is wrong by less is corrected by running a tenth faster or slower, in nanoseconds. Forward, more is a jump; back,
 /// more is a quarter.
 const SMALL: i64 = 500_000_000;
+/// After so long without a frame, in nanoseconds, the next one is put where it belongs: nothing runs that could run faster.
+const PAUSE: i64 = 500_000_000;
 /// How far ahead of their arrival frames may be: a sender with more than a thousand frames a second would run away.
 pub const MAX_AHEAD: Duration = Duration::from_secs(1);
 
@@ -55,7 +57,7 @@ impl Slew {
 /// How far to go, when `due` would be right and `elapsed` is what went by.
 fn step(due: i64, elapsed: Option<i64>) -> i64 {
     let step = match elapsed {
-        Some(elapsed) if elapsed > 0 => match due.saturating_sub(elapsed) {
+        Some(elapsed) if (1..PAUSE).contains(&elapsed) => match due.saturating_sub(elapsed) {
             wrong if wrong > SMALL => due,
             wrong if wrong < -SMALL => elapsed - elapsed / 4,
             wrong => elapsed + wrong.clamp(-elapsed / 10, elapsed / 10),
@@ -86,6 +88,10 @@ mod tests {
             (900, None, 900),
             (500, Some(-20), 500),
             (0, Some(0), 1),
+            (2600, Some(3000), 2600),
+            (3300, Some(3000), 3300),
+            (10, Some(3000), 10),
+            (-300, Some(3000), 1),
         ];
         for (due, elapsed, gone) in table {
             assert_eq!(
