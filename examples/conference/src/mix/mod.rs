@@ -10,6 +10,8 @@
 //! | `thread` | the mixer and its clock |
 
 mod room;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::collections::HashMap;
