@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,27 +14,11 @@ use althing_recorder::recording::entry::{DeleteReason, Erased};
 use althing_recorder::recording::folder::{Folder, LOG, MANIFEST, State, delete, expire, note_erased, recover};
 use althing_recorder::recording::{Log, Manifest, Person, PersonId, Recording, RecordingConfig, Signer, TrackInfo};
 use althing_recorder::upload::{JOURNAL, Line, Stored};
+use althing_testkit::scratch::Scratch;
 
 const OPUS: CodecParams = CodecParams::new(Codec::Opus, Pt::new(111));
 const BEGAN: u64 = 1_700_000_000_000;
 const DAY: u64 = 86_400_000;
-
-/// A folder that goes with the test.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("althing-folder-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn signer() -> Signer {
     Signer::from_seed(&[3; 32]).unwrap()
@@ -96,7 +80,7 @@ fn log(path: &Path) -> Log {
 
 #[test]
 fn a_recording_is_finished_kept_and_deleted_with_proof() {
-    let place = Place::new("finished");
+    let place = Scratch::new(env!("CARGO_TARGET_TMPDIR"), "folder-finished");
     let disk = disk();
     let (folder, now) = record(&place.0, &disk);
     assert_eq!(recover(&place.0, Some(&key())).unwrap(), State::InUse);
@@ -141,7 +125,7 @@ fn a_recording_is_finished_kept_and_deleted_with_proof() {
 
 #[test]
 fn what_a_crash_leaves_is_finished() {
-    let place = Place::new("crash");
+    let place = Scratch::new(env!("CARGO_TARGET_TMPDIR"), "folder-crash");
     let disk = disk();
     let (folder, _) = record(&place.0, &disk);
     // The process dies: no file is closed, no manifest is written, the last line is torn.
@@ -168,7 +152,7 @@ fn what_a_crash_leaves_is_finished() {
 
 #[test]
 fn a_deletion_that_was_cut_short_is_completed() {
-    let place = Place::new("half");
+    let place = Scratch::new(env!("CARGO_TARGET_TMPDIR"), "folder-half");
     let disk = disk();
     let (folder, now) = record(&place.0, &disk);
     folder.finish(now, 0).unwrap();
@@ -207,7 +191,7 @@ fn a_deletion_that_was_cut_short_is_completed() {
 
 #[test]
 fn a_log_that_was_changed_is_told() {
-    let place = Place::new("changed");
+    let place = Scratch::new(env!("CARGO_TARGET_TMPDIR"), "folder-changed");
     let disk = disk();
     let (folder, now) = record(&place.0, &disk);
     folder.finish(now, 0).unwrap();
@@ -219,14 +203,14 @@ fn a_log_that_was_changed_is_told() {
         matches!(state, State::Damaged(Fault::Changed | Fault::Unreadable)),
         "{state:?}"
     );
-    let empty = Place::new("foreign");
+    let empty = Scratch::new(env!("CARGO_TARGET_TMPDIR"), "folder-foreign");
     fs::create_dir(&empty.0).unwrap();
     assert_eq!(recover(&empty.0, None).unwrap(), State::Foreign);
 }
 
 #[test]
 fn a_log_too_long_to_be_read_is_not_cut() {
-    let place = Place::new("long");
+    let place = Scratch::new(env!("CARGO_TARGET_TMPDIR"), "folder-long");
     let disk = disk();
     let (folder, now) = record(&place.0, &disk);
     folder.finish(now, 0).unwrap();

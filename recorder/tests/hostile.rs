@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use althing_recorder::recording::{Manifest, Person, PersonId, Recording, Recordi
 use althing_testkit::Rng;
 use althing_testkit::alloc::{CountingAllocator, peak_during};
 use althing_testkit::media::{self, Clip};
+use althing_testkit::scratch::Scratch;
 use bytes::Bytes;
 use rtc_rtp::codec::vp8::Vp8Payloader;
 use rtc_rtp::packetizer::Payloader;
@@ -33,25 +34,6 @@ const MTU: usize = 1100;
 const BOUND: usize = 24 << 20;
 /// Of the clip, so often.
 const ROUNDS: usize = 3;
-
-/// A folder that goes with a good test.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
 
 /// A recording of one camera, and where its stream is.
 struct Camera {
@@ -164,7 +146,7 @@ fn judge(name: &str, path: &Path) {
 fn memory_is_bounded_and_the_file_is_one() {
     let clip = media::video(Codec::Vp8, 2);
     let hostile = |name: &str, send: &mut dyn FnMut(&mut Camera)| {
-        let place = Place::new(name);
+        let place = Scratch::new(env!("CARGO_TARGET_TMPDIR"), &format!("hostile-{name}"));
         let ((), peak) = peak_during(|| {
             let mut camera = Camera::new(&place.0);
             // Something good comes first, so that there is a file.

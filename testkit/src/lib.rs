@@ -10,6 +10,7 @@
 //! | [`simulation`] | a router, its peers and the networks between them |
 //! | [`client`] | a peer on a real socket, by WHIP or WHEP to a running server |
 //! | [`media`] | real media: clips that ffmpeg encodes, taken apart into frames |
+//! | [`scratch`] | folders that belong to one test |
 //! | [`alloc`] | an allocator that counts, per thread |
 //!
 //! Programs: `network` runs the scenarios of [`congestion`]; `relay` is the network emulator between real browsers and a real server (UDP); `subscribers` measures what
@@ -24,6 +25,7 @@ pub mod media;
 pub mod network;
 pub mod peer;
 pub mod rng;
+pub mod scratch;
 pub mod simulation;
 
 pub use clock::Clock;

@@ -10,23 +10,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use althing_media_core::transport::Certificate;
-use althing_media_core::{
-    Codec, CodecParams, EndpointConfig, EndpointId, ExtensionMap, Pt, StreamIds, SubscriptionConfig, TrackId,
-};
+use althing_media_core::{Codec, CodecParams, EndpointConfig, EndpointId, Pt, TrackId};
 use althing_recorder::file::{Disk, DiskConfig};
 use althing_recorder::recording::folder::{Folder, MANIFEST};
 use althing_recorder::recording::manifest::TrackOf;
-use althing_recorder::recording::{Manifest, Person, PersonId, Recording, RecordingConfig, Signer, TrackInfo};
+use althing_recorder::recording::{Manifest, Person, Recording, RecordingConfig, Signer};
 use althing_testkit::media::{self, Clip, RATE};
 use althing_testkit::peer::preset::{VP8, camera, loudspeaker, microphone, screen};
 use althing_testkit::peer::{Payloads, ReceiveConfig, SendConfig, VideoPattern};
+use althing_testkit::scratch::Scratch;
 use althing_testkit::simulation::{Member, Publication, Simulation};
 use bytes::Bytes;
 use rtc_rtp::codec::h264::H264Payloader;
 use rtc_rtp::codec::vp8::Vp8Payloader;
 use rtc_rtp::packetizer::Payloader;
 
-use crate::{bad_line, ms};
+use crate::{bad_line, follow, ms};
 
 /// Longest payload, in bytes.
 const MTU: usize = 1100;
@@ -42,25 +41,6 @@ const H264: CodecParams = CodecParams {
     red: None,
     fec: None,
 };
-
-/// A folder that goes with a good test.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
 
 /// A clip on its way, over and over.
 struct Device {
@@ -166,26 +146,7 @@ impl Recorder {
     }
 
     fn follow(&mut self, simulation: &mut Simulation, track: TrackId, like: ReceiveConfig, source: &str) {
-        let (now, ssrc) = (simulation.now(), like.stream.ssrc);
-        let config = SubscriptionConfig {
-            mid: None,
-            stream: StreamIds::new(ssrc),
-            nack: false,
-            extensions: ExtensionMap::new(),
-            ..like.subscription()
-        };
-        let info = TrackInfo {
-            person: PersonId(1),
-            kind: config.kind,
-            source: source.to_owned(),
-            ssrc,
-            codecs: config.codecs.clone(),
-            extensions: config.extensions,
-        };
-        let router = &mut simulation.router;
-        let subscription = router.subscribe(now, self.endpoint, config).expect("there is room");
-        router.set_source(now, subscription, Some(track));
-        self.folder.recording().handle_track_added(now, info);
+        follow(simulation, self.endpoint, self.folder.recording(), track, like, source);
     }
 
     /// Records what has come.
@@ -279,7 +240,7 @@ fn beeps(path: &Path, track: &TrackOf) -> Vec<f64> {
 /// and then. Gives how far sound and picture were apart at most, in seconds, and how often that could be seen.
 fn skew(name: &str, seconds: u64, camera_at: u64, seed: u64) -> (f64, usize) {
     let certificate = Certificate::generate().expect("a certificate");
-    let place = Place::new(name);
+    let place = Scratch::new(env!("CARGO_TARGET_TMPDIR"), name);
     let mut simulation = Simulation::new(seed, &certificate);
     let publisher = simulation.join_web_rtc(bad_line(), &certificate);
     simulation.run_for(ms(1000));
@@ -411,7 +372,7 @@ fn likeness(file: &str, clip: &Clip, chosen: &[usize]) -> Vec<f64> {
 fn shared_screen(codec: CodecParams, seed: u64) {
     let name = format!("screen-{:?}", codec.codec);
     let certificate = Certificate::generate().expect("a certificate");
-    let place = Place::new(&name);
+    let place = Scratch::new(env!("CARGO_TARGET_TMPDIR"), &name);
     let clip = media::video_of(codec.codec, 10, (320, 180), 600);
     let mut simulation = Simulation::new(seed, &certificate);
     let publisher = simulation.join_web_rtc(bad_line(), &certificate);

@@ -38,6 +38,37 @@ fn bad_line() -> LinkConfig {
     }
 }
 
+/// What the recorder does when a track is there: it subscribes, and the recording is told how it will look.
+fn follow(
+    simulation: &mut Simulation,
+    endpoint: EndpointId,
+    recording: &mut Recording,
+    track: TrackId,
+    like: ReceiveConfig,
+    source: &str,
+) {
+    let (now, ssrc) = (simulation.now(), like.stream.ssrc);
+    let config = SubscriptionConfig {
+        mid: None,
+        stream: StreamIds::new(ssrc),
+        nack: false,
+        extensions: ExtensionMap::new(),
+        ..like.subscription()
+    };
+    let info = TrackInfo {
+        person: PersonId(1),
+        kind: config.kind,
+        source: source.to_owned(),
+        ssrc,
+        codecs: config.codecs.clone(),
+        extensions: config.extensions,
+    };
+    let router = &mut simulation.router;
+    let subscription = router.subscribe(now, endpoint, config).expect("there is room");
+    router.set_source(now, subscription, Some(track));
+    recording.handle_track_added(now, info);
+}
+
 struct Recorder {
     endpoint: EndpointId,
     recording: Recording,
@@ -64,26 +95,7 @@ impl Recorder {
     }
 
     fn follow(&mut self, simulation: &mut Simulation, track: TrackId, like: ReceiveConfig, source: &str) {
-        let (now, ssrc) = (simulation.now(), like.stream.ssrc);
-        let config = SubscriptionConfig {
-            mid: None,
-            stream: StreamIds::new(ssrc),
-            nack: false,
-            extensions: ExtensionMap::new(),
-            ..like.subscription()
-        };
-        let info = TrackInfo {
-            person: PersonId(1),
-            kind: config.kind,
-            source: source.to_owned(),
-            ssrc,
-            codecs: config.codecs.clone(),
-            extensions: config.extensions,
-        };
-        let router = &mut simulation.router;
-        let subscription = router.subscribe(now, self.endpoint, config).expect("there is room");
-        router.set_source(now, subscription, Some(track));
-        self.recording.handle_track_added(now, info);
+        follow(simulation, self.endpoint, &mut self.recording, track, like, source);
     }
 
     fn run(&mut self, simulation: &mut Simulation, time: Duration) {

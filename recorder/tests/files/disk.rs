@@ -90,7 +90,7 @@ fn limited() {
 #[test]
 fn a_full_disk_leaves_what_was_written() {
     let folder = Folder::new("full");
-    let base = folder.0.join("limited");
+    let base = folder.join("limited");
     let shell = "trap '' XFSZ; ulimit -f 200; exec \"$0\" --exact disk::limited --ignored";
     let ended = Command::new("sh")
         .args(["-c", shell])
@@ -116,7 +116,7 @@ fn a_folder_that_vanishes_is_told() {
     let (disk, told) = disk(Sync::Never);
     let clips = clips(Container::WebM);
     for moved in [false, true] {
-        let inside = folder.0.join("inside");
+        let inside = folder.join("inside");
         std::fs::create_dir(&inside).unwrap();
         let mut writer = writer(&disk, &inside.join("talk"), Container::WebM, &clips);
         for (track, frame) in interleaved(&clips, 10 * SECOND) {
@@ -125,7 +125,7 @@ fn a_folder_that_vanishes_is_told() {
                     std::thread::yield_now();
                 }
                 if moved {
-                    std::fs::rename(&inside, folder.0.join("elsewhere")).unwrap();
+                    std::fs::rename(&inside, folder.join("elsewhere")).unwrap();
                 } else {
                     std::fs::remove_dir_all(&inside).unwrap();
                 }
@@ -147,7 +147,7 @@ fn a_folder_that_vanishes_is_told() {
         );
         assert!(text.contains("talk.webm is no longer in its place"), "{text}");
     }
-    let path = folder.0.join("elsewhere/talk.webm");
+    let path = folder.join("elsewhere/talk.webm");
     decodes(&path);
     checked(Container::WebM, &path);
 }
@@ -186,7 +186,7 @@ fn a_slow_disk_costs_frames_and_nobody_waits() {
     };
     let disk = Arc::new(Disk::start(config, move |_| _ = wait.recv()).unwrap());
     let clips = clips(Container::Matroska);
-    let mut writer = writer(&disk, &folder.0.join("slow"), Container::Matroska, &clips);
+    let mut writer = writer(&disk, &folder.join("slow"), Container::Matroska, &clips);
     let mut go = Some(go);
     let (mut resumed, mut written) = ([None, None], [0, 0]);
     for (track, frame) in interleaved(&clips, 30 * SECOND) {
@@ -219,7 +219,7 @@ fn a_slow_disk_costs_frames_and_nobody_waits() {
     assert!(writer.dropped() > 500);
     writer.finish();
     drop(disk);
-    let path = folder.0.join("slow.mkv");
+    let path = folder.join("slow.mkv");
     decodes(&path);
     let (packets, _) = probe(&path);
     let found = |track| packets.iter().filter(|packet| packet.0 == track).count();
@@ -233,7 +233,7 @@ fn frames_that_cannot_be_are_refused() {
     let folder = Folder::new("refused");
     let (disk, _told) = disk(Sync::Never);
     let clips = clips(Container::WebM);
-    let mut writer = writer(&disk, &folder.0.join("refused"), Container::WebM, &clips);
+    let mut writer = writer(&disk, &folder.join("refused"), Container::WebM, &clips);
     let (_, frame) = interleaved(&clips, SECOND).remove(0);
     assert!(writer.handle_frame(2, frame.clone()).is_err());
     for len in [0, MAX_FRAME + 1] {

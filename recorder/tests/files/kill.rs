@@ -110,7 +110,7 @@ fn a_hundred_kills() {
             scope.spawn(move || {
                 let mut rng = Rng::new(lane);
                 for number in (0..KILLS).filter(|number| number % LANES == lane) {
-                    let place = folder.0.join(number.to_string());
+                    let place = folder.join(number.to_string());
                     std::fs::create_dir(&place).unwrap();
                     let lines = 350 + rng.index(2000);
                     let at = killed_after(lines, &place);

@@ -28,14 +28,14 @@ fn record(folder: &Folder, segment: Option<Duration>) -> (String, Vec<Event>) {
         playlist: Some(PlaylistConfig::default()),
         ..WriterConfig::new(Container::Mp4)
     };
-    let mut writer = Writer::new(&disk, &folder.0.join("talk"), &clips.each_ref().map(format), config).unwrap();
+    let mut writer = Writer::new(&disk, &folder.join("talk"), &clips.each_ref().map(format), config).unwrap();
     for (track, frame) in interleaved(&clips, 14 * SECOND) {
         writer.handle_frame(track, frame).unwrap();
     }
     while disk.queued() > 0 {
         std::thread::yield_now();
     }
-    let live = std::fs::read_to_string(folder.0.join("talk.m3u8")).unwrap();
+    let live = std::fs::read_to_string(folder.join("talk.m3u8")).unwrap();
     writer.finish();
     drop(disk);
     (live, told.iter().collect())
@@ -44,7 +44,7 @@ fn record(folder: &Folder, segment: Option<Duration>) -> (String, Vec<Event>) {
 /// All frames are found through the playlist.
 fn is_whole(folder: &Folder) {
     let sound = interleaved(&[media::audio(2)], 14 * SECOND).len();
-    let (packets, said) = probe(&folder.0.join("talk.m3u8"));
+    let (packets, said) = probe(&folder.join("talk.m3u8"));
     assert_eq!(said, "");
     let count = |stream| packets.iter().filter(|packet| packet.0 == stream).count();
     assert_eq!((count(0), count(1)), (14 * 30, sound));
@@ -60,8 +60,8 @@ fn a_recording_is_live_and_then_an_archive() {
     );
     assert!(!live.contains("#EXT-X-ENDLIST"));
     is_whole(&folder);
-    decodes(&folder.0.join("talk.m3u8"));
-    decodes(&folder.0.join("talk.mp4"));
+    decodes(&folder.join("talk.m3u8"));
+    decodes(&folder.join("talk.mp4"));
     // What a player saw that came while it was live.
     let path = folder.write("live.m3u8", &hls::close(&live).unwrap().into_bytes());
     decodes(&path);
@@ -78,10 +78,10 @@ fn a_recording_in_several_files_is_one_playlist() {
             .count(),
         3
     );
-    let end = std::fs::read_to_string(folder.0.join("talk.m3u8")).unwrap();
+    let end = std::fs::read_to_string(folder.join("talk.m3u8")).unwrap();
     assert_eq!(end.matches("#EXT-X-DISCONTINUITY\n").count(), 2, "{end}");
     is_whole(&folder);
     for number in 1..=3 {
-        decodes(&folder.0.join(format!("talk-{number:03}.mp4")));
+        decodes(&folder.join(format!("talk-{number:03}.mp4")));
     }
 }

@@ -25,7 +25,7 @@ fn a_file_cut_anywhere_is_closed() {
     let folder = Folder::new("cut");
     for (container, clips) in kinds() {
         let (before, _) = mux(container, &clips, 4 * SECOND);
-        let path = folder.0.join(format!("cut.{}", container.extension()));
+        let path = folder.join(format!("cut.{}", container.extension()));
         let mut last = 0;
         for len in (0..before.len()).step_by(before.len() / 61) {
             fs::write(&path, &before[..len]).unwrap();
@@ -89,7 +89,7 @@ fn files_of_others_are_not_harmed() {
         let (_, ours) = mux(container, &clips, 2 * SECOND);
         let extension = container.extension();
         let source = folder.write(&format!("ours.{extension}"), &ours);
-        let theirs = folder.0.join(format!("theirs.{extension}"));
+        let theirs = folder.join(format!("theirs.{extension}"));
         let arguments = [
             "-nostdin",
             "-v",
@@ -117,7 +117,7 @@ fn a_folder_is_recovered() {
     let folder = Folder::new("folder");
     let (_, clips) = &kinds()[0];
     let (before, after) = mux(Container::WebM, clips, 2 * SECOND);
-    fs::create_dir_all(folder.0.join("hall/monday")).unwrap();
+    fs::create_dir_all(folder.join("hall/monday")).unwrap();
     folder.write("hall/crashed.webm", &before);
     folder.write("hall/monday/good.webm", &after);
     folder.write("hall/nothing.mp4", b"");
@@ -131,10 +131,10 @@ fn a_folder_is_recovered() {
     lock.lock().unwrap();
     let mut told = Vec::new();
     let mut tell = |Recovered { path, outcome }: Recovered| {
-        let name = path.strip_prefix(&folder.0).unwrap().to_str().unwrap().to_owned();
+        let name = path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
         told.push((name, outcome.unwrap()));
     };
-    recover::directory(&folder.0, &mut tell).unwrap();
+    recover::directory(folder.path(), &mut tell).unwrap();
     let told: Vec<(&str, Outcome)> = told.iter().map(|(name, outcome)| (name.as_str(), *outcome)).collect();
     assert!(
         matches!(
@@ -150,11 +150,11 @@ fn a_folder_is_recovered() {
         "{told:?}"
     );
     assert_eq!(fs::read(&busy).unwrap(), before);
-    decodes(&folder.0.join("hall/crashed.webm"));
-    let playlist = fs::read_to_string(folder.0.join("hall/talk.m3u8")).unwrap();
+    decodes(&folder.join("hall/crashed.webm"));
+    let playlist = fs::read_to_string(folder.join("hall/talk.m3u8")).unwrap();
     assert_eq!(
         playlist,
         "#EXTM3U\n#EXTINF:0.500,\n#EXT-X-BYTERANGE:9@5\ntalk.mp4\n#EXT-X-ENDLIST\n"
     );
-    assert!(recover::directory(&folder.0.join("none"), &mut |_| {}).is_err());
+    assert!(recover::directory(&folder.join("none"), &mut |_| {}).is_err());
 }

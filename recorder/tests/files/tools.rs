@@ -8,31 +8,31 @@ use althing_media_core::Codec;
 use althing_recorder::container::{Container, Muxer, MuxerConfig, Output};
 use althing_recorder::{AudioFormat, Frame, MediaTime, TrackFormat, VideoFormat};
 use althing_testkit::media::{Clip, Coded};
+use althing_testkit::scratch::Scratch;
 use bytes::Bytes;
 
-/// A folder of a test's own, removed when the test is over and was good.
-pub(crate) struct Folder(pub(crate) PathBuf);
+/// A folder of a test's own.
+pub(crate) struct Folder(Scratch);
 
 impl Folder {
     pub(crate) fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        let scratch = Scratch::new(env!("CARGO_TARGET_TMPDIR"), name);
+        std::fs::create_dir_all(&scratch.0).unwrap();
+        Self(scratch)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.0
+    }
+
+    pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path().join(name)
     }
 
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.join(name);
         std::fs::write(&path, bytes).unwrap();
         path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
     }
 }
 
