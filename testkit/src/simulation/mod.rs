@@ -8,6 +8,8 @@
 //! Ten virtual seconds of ten peers cost some milliseconds, and the same seed gives the same run. Signalling is a
 //! method call here: [`Simulation::publish`] and [`Simulation::watch`] tell both sides at the same instant.
 
+mod node;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use althing_media_core::transport::{
 };
 use althing_media_core::{Event, Output, Router};
 
+use self::node::Node;
 use crate::clock::{Clock, Pace};
 use crate::network::{Link, LinkConfig};
 use crate::peer::{Payloads, Peer, ReceiveConfig, Receiver, SendConfig, Sender};
@@ -53,24 +56,6 @@ pub struct Simulation {
     datagrams_out: u64,
     strays: Vec<(Route, Vec<u8>)>,
     buf: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Node {
-    peer: Peer,
-    /// How the peer's clock goes: it is told its own time.
-    pace: Pace,
-    /// The peer's own socket.
-    local: SocketAddr,
-    /// The same, as the router sees it: another one behind a translation (NAT).
-    address: SocketAddr,
-    router: SocketAddr,
-    up: Link,
-    down: Link,
-    /// When something happens here by itself, unless it was touched since that was asked.
-    due: Option<Instant>,
-    touched: bool,
-    asleep_until: Option<Instant>,
 }
 
 /// A peer of a simulation and its endpoint in the router.
@@ -582,47 +567,6 @@ impl Simulation {
                 node.peer.handle_timeout(local_now);
             }
         }
-    }
-}
-
-/// What sleeps is not looked at: of many peers few do something at any moment.
-impl Node {
-    fn is_awake(&self, now: Instant) -> bool {
-        self.touched || self.due.is_some_and(|due| due <= now)
-    }
-
-    /// The same, for whoever is about to touch it.
-    fn wakes(&mut self, now: Instant) -> bool {
-        self.touched = self.is_awake(now);
-        self.touched
-    }
-
-    fn is_asleep(&self, now: Instant) -> bool {
-        self.asleep_until.is_some_and(|end| now < end)
-    }
-
-    fn arrive(&mut self, now: Instant, datagram: Vec<u8>) {
-        self.touched = true;
-        self.down.handle_input(now, datagram);
-    }
-
-    fn next_timeout(&mut self, now: Instant) -> Option<Instant> {
-        if std::mem::take(&mut self.touched) {
-            let output = self.peer.has_output().then_some(now);
-            let timeout = self.peer.next_timeout().map(|at| self.pace.everybody(at));
-            let own = [output, timeout].into_iter().flatten().min();
-            let own = own.map(|at| self.asleep_until.map_or(at, |end| at.max(end)));
-            let links = [self.up.next_timeout(), self.down.next_timeout()];
-            self.due = links.into_iter().chain([own]).flatten().min();
-        }
-        self.due
-    }
-
-    /// Another address from now on; the one before, and the new one.
-    fn rebind(&mut self) -> (SocketAddr, SocketAddr) {
-        let before = self.address;
-        self.address.set_port(before.port() + 1);
-        (before, self.address)
     }
 }
 
