@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::by_stream::ByStream;
 use super::{Estimator, Heard, Limits, OVERHEAD};
+use crate::payload::MediaKind;
 use crate::rtcp::{Bitrate, Ccfb, TransportCc};
 use crate::send::Pacer;
 
@@ -19,6 +20,11 @@ const TRUST: u64 = 130;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Length of a datagram that waits, as long as it is not written.
 const USUAL_LEN: usize = 1200;
+/// And of one with sound.
+const SOUND_LEN: usize = 150;
+/// What is sent again takes at most this share of the rate, over so long: where more is lost than that makes good, sending again
+/// only loses more.
+const AGAIN: (u64, Duration) = (50, Duration::from_secs(1));
 
 /// One peer's line.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub struct Line {
     /// The line is being probed; and a datagram of the probe may go now.
     probed: bool,
     padding: bool,
+    /// When what was asked for again has passed at its share of the rate.
+    again: Option<Instant>,
     /// When the first numbered datagram went.
     begun: Option<Instant>,
     /// The budget is never above this.
@@ -61,6 +69,7 @@ impl Line {
             rate: Limits::default().start,
             probed: false,
             padding: false,
+            again: None,
             begun: None,
             most: None,
             by_stream: None,
@@ -98,6 +107,24 @@ impl Line {
         self.pacer.ready(now, pacing.burst)?;
         self.padding = self.probed && waiting == 0;
         Ok(())
+    }
+
+    /// Whether a datagram that the peer asks for again may go.
+    #[must_use]
+    pub fn may_repeat(&self, now: Instant) -> bool {
+        self.again.is_none_or(|at| at <= now + AGAIN.1)
+    }
+
+    /// A datagram of `kind` that the peer has asked for again will go. Before the peer has reported anything none is counted.
+    pub fn on_repeat(&mut self, now: Instant, kind: MediaKind) {
+        let Some(rate) = self.estimate() else { return };
+        let len = match kind {
+            MediaKind::Audio => SOUND_LEN,
+            MediaKind::Video => USUAL_LEN,
+        };
+        let nanos = (len as u64 * 8_000_000_000 * 100 / AGAIN.0).checked_div(rate.0);
+        let begin = self.again.map_or(now, |at| at.max(now));
+        self.again = Some(begin + Duration::from_nanos(nanos.unwrap_or(0)));
     }
 
     /// Whether the line is being probed, so that it should be asked again when the pacer lets go.
@@ -156,6 +183,11 @@ impl Line {
     /// How much could be sent at all.
     pub fn set_wanted(&mut self, now: Instant, wanted: Bitrate) {
         self.estimator.set_wanted(now, wanted);
+    }
+
+    /// Whether only sound is sent, which goes whatever the line carries.
+    pub fn set_bare(&mut self, bare: bool) {
+        self.estimator.set_bare(bare);
     }
 
     /// What may be divided among streams; `None` where that should stay as it is: who has fallen silent may come back, and

@@ -15,10 +15,9 @@ const FADING: f64 = 0.92;
 const SHARES: [f64; 14] = [
     0.0001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.19, 0.25, 0.32, 0.42,
 ];
-/// Capacities that are tried, as factors of the highest rate observed.
-const CAPACITIES: usize = 24;
-/// The step from one capacity to the next.
-const STEP: f64 = 0.965;
+/// Capacities that are tried, from the highest rate observed on: so many with one step from each to the next, and where less than
+/// the last of them has arrived so many more with another.
+const CAPACITIES: [(usize, f64); 2] = [(24, 0.965), (12, 0.85)];
 /// How much more probable a capacity must be than none to be believed: the difference of logarithms.
 const EVIDENCE: f64 = 4.0;
 /// What one unit of inherent loss costs in probability: small shares are likelier than large ones.
@@ -95,11 +94,13 @@ impl Losses {
     }
 
     fn judge(&self) -> Verdict {
-        let (mut received, mut lost, mut highest) = (0.0, 0.0, 0.0_f64);
+        let (mut received, mut lost) = (0.0, 0.0);
+        let (mut highest, mut least) = (0.0_f64, f64::INFINITY);
         for (weight, seen) in self.observations() {
             received += weight * seen.received;
             lost += weight * seen.lost;
             highest = highest.max(seen.rate);
+            least = least.min(seen.rate * seen.received / (seen.received + seen.lost));
         }
         if lost <= HARMLESS * (received + lost) {
             return Verdict::default();
@@ -111,16 +112,21 @@ impl Losses {
         };
         free += EVIDENCE;
         let mut capacity = highest;
-        for _ in 0..CAPACITIES {
-            let (likelihood, inherent) = self.best_share(capacity);
-            if likelihood > free {
-                free = likelihood;
-                verdict = Verdict {
-                    inherent,
-                    capacity: Some(capacity),
-                };
+        for (count, step) in CAPACITIES {
+            for _ in 0..count {
+                let (likelihood, inherent) = self.best_share(capacity);
+                if likelihood > free {
+                    free = likelihood;
+                    verdict = Verdict {
+                        inherent,
+                        capacity: Some(capacity),
+                    };
+                }
+                capacity *= step;
             }
-            capacity *= STEP;
+            if least > capacity {
+                break;
+            }
         }
         verdict
     }
@@ -174,6 +180,9 @@ mod tests {
         let verdict = judge(&[1.8, 2.2, 2.5, 2.1], |rate| (1.0 - 2.0 / rate).max(0.0));
         let capacity = verdict.capacity.expect("clear enough");
         assert!((1.9e6..2.1e6).contains(&capacity), "{capacity}");
+        let flood = judge(&[2.2, 9.0, 30.0, 45.0], |rate| (1.0 - 2.0 / rate).max(0.0));
+        let capacity = flood.capacity.expect("clear enough");
+        assert!((1.7e6..2.3e6).contains(&capacity), "far below what is sent: {capacity}");
         let both = judge(&[1.5, 2.2, 2.6, 1.7], |rate| 0.1 + (1.0 - 2.0 / rate).max(0.0) * 0.9);
         let capacity = both.capacity.expect("clear enough");
         assert!((1.85e6..2.15e6).contains(&capacity), "{capacity}");

@@ -146,6 +146,8 @@ pub struct Estimator {
     /// What the receiver says that it can take.
     bound: Option<f64>,
     wanted: f64,
+    /// Only sound is sent.
+    bare: bool,
     rtt: Option<i64>,
     /// When the rate was cut for silence, and what it was before.
     cut: Option<(i64, f64)>,
@@ -178,6 +180,7 @@ impl Estimator {
             probes: Probes::default(),
             bound: None,
             wanted: limits.max.0 as f64,
+            bare: false,
             rtt: None,
             cut: None,
             heard: 0,
@@ -281,6 +284,12 @@ impl Estimator {
         if self.begun && at - self.heard > SILENCE {
             self.look_further(at);
         }
+    }
+
+    /// Whether only sound is sent, or what else goes whatever the rate is: then the rate is not what is tried, and what is lost of
+    /// it tells nothing of chance.
+    pub fn set_bare(&mut self, bare: bool) {
+        self.bare = bare;
     }
 
     /// Whether nothing speaks against sending somewhat more than was proved: no queue, and no limit seen for long. Short
@@ -402,15 +411,12 @@ impl Estimator {
 
     fn decide(&mut self, now: i64, signal: Signal, fresh_losses: bool) {
         let sent = self.sending.rate(USUAL);
-        if self.control.gives_up(now, sent, self.arriving.rate(USUAL)) {
-            self.queue.accept();
-        }
+        let idle = sent.is_none_or(|sent| sent < BUSY * self.control.rate());
         let verdict = self.losses.verdict();
         // Sound that overfills a line loses the same share of the same rate all the time, as if it were by chance.
-        let overrun = self.control.is_overrun(sent);
+        let overrun = self.bare && !idle;
         let passing = if overrun { 1.0 } else { 1.0 - verdict.inherent.min(0.5) };
-        let target = self.control.rate();
-        self.control.update(&Input {
+        let mut input = Input {
             now,
             signal,
             standing: self.queue.standing(),
@@ -420,8 +426,14 @@ impl Estimator {
             lately: self.arriving.rate(LATELY).map(|rate| rate / passing),
             just_now: self.arriving.rate(JUST_NOW).map(|rate| rate / passing),
             sent,
-            idle: sent.is_none_or(|sent| sent < BUSY * target),
-        });
+            idle,
+            bare: self.bare,
+        };
+        if self.control.gives_up(&input) {
+            self.queue.accept();
+            input.standing = self.queue.standing();
+        }
+        self.control.update(&input);
         if let Some(capacity) = verdict.capacity.filter(|_| fresh_losses) {
             self.control.limit(capacity);
         }

@@ -38,12 +38,8 @@ const PATIENCE: (i64, i64) = (500_000, 2_000_000);
 const RIVAL: i64 = 10_000_000;
 /// What is sent is above the rate by more than this factor: the sender has not followed (yet).
 const OBEYED: f64 = 1.1;
-/// So little is sound, which goes whatever the rate is; if this share of it arrives, the queue is not ours: a way that has become
-/// longer looks like that.
-const LITTLE: f64 = 120_000.0;
+/// If this share of what cannot become less arrives, the queue is not ours: a way that has become longer looks like that.
 const PASSES: f64 = 0.97;
-/// All voices of a small room with redundancy take no more than this, in bits per second.
-const SOUND: f64 = 400_000.0;
 /// After a decrease nothing is tried for this time, in µs: what is free now may be what others have left for a moment.
 const CALM: i64 = 4_000_000;
 /// The least share of the measured rate that a long queue leaves.
@@ -90,6 +86,16 @@ pub(super) struct Input {
     pub(super) sent: Option<f64>,
     /// Too little is sent to prove anything.
     pub(super) idle: bool,
+    /// Only sound is sent, which goes whatever the rate is.
+    pub(super) bare: bool,
+}
+
+impl Input {
+    /// Whether hardly anything of what is sent is missing.
+    fn passes(&self) -> bool {
+        let passes = |(arriving, sent)| arriving > PASSES * sent;
+        self.arriving.zip(self.sent).is_none_or(passes)
+    }
 }
 
 impl Control {
@@ -132,12 +138,12 @@ impl Control {
     }
 
     /// Whether the queue has not emptied, whatever we did: somebody else fills it. Told once.
-    pub(super) fn gives_up(&mut self, now: i64, sent: Option<f64>, arriving: Option<f64>) -> bool {
-        let waited = self.decreased.is_some_and(|at| now - at > PATIENCE.1);
-        let given_up = self.draining && waited && !self.exceeds(sent, arriving);
+    pub(super) fn gives_up(&mut self, input: &Input) -> bool {
+        let waited = self.decreased.is_some_and(|at| input.now - at > PATIENCE.1);
+        let given_up = self.draining && waited && !self.exceeds(input);
         if given_up {
             self.draining = false;
-            self.rival = Some(now);
+            self.rival = Some(input.now);
             self.rate = self.rate.max(RETURN * self.measured);
         }
         given_up
@@ -185,24 +191,11 @@ impl Control {
     fn is_ignored(&self, input: &Input) -> bool {
         // What was sent before the decrease is in the measure for half a second.
         let waited = self.decreased.is_none_or(|at| input.now - at > PATIENCE.1 / 2);
-        self.draining && waited && input.standing > FULL && self.exceeds(input.sent, input.arriving)
+        self.draining && waited && input.standing > FULL && self.exceeds(input)
     }
 
-    fn exceeds(&self, sent: Option<f64>, arriving: Option<f64>) -> bool {
-        let passes = |sent| sent < LITTLE && arriving.is_some_and(|arriving| arriving > PASSES * sent);
-        sent.is_some_and(|sent| sent > self.rate * OBEYED && !passes(sent))
-    }
-
-    /// Whether sound alone is more than the rate allows: then the rate is not what is tried, and what is lost tells nothing of
-    /// chance.
-    pub(super) fn is_overrun(&self, sent: Option<f64>) -> bool {
-        sent.is_some_and(|sent| sent > self.rate * OBEYED && sent < SOUND)
-    }
-
-    /// Whether what overruns the rate does not pass either: only a probe can tell that there is more.
-    fn overfills(&self, input: &Input) -> bool {
-        let lacks = |sent: f64| input.arriving.is_some_and(|arriving| arriving < PASSES * sent);
-        self.is_overrun(input.sent) && input.sent.is_some_and(lacks)
+    fn exceeds(&self, input: &Input) -> bool {
+        input.sent.is_some_and(|sent| sent > self.rate * OBEYED) && !(input.bare && input.passes())
     }
 
     fn decrease(&mut self, input: &Input) {
@@ -246,7 +239,7 @@ impl Control {
     }
 
     fn increase(&mut self, input: &Input, elapsed: f64) {
-        if input.idle || input.standing > FULL || self.overfills(input) {
+        if input.idle || input.standing > FULL || input.bare && !input.passes() {
             return;
         }
         let per_second = PACKET * 1e6 / (input.rtt + RESPONSE) as f64;
@@ -284,6 +277,7 @@ mod tests {
         just_now: None,
         sent: None,
         idle: false,
+        bare: false,
     };
 
     /// Feedback every 50 ms for so many seconds; what arrives is what is sent, up to `capacity`.
@@ -330,6 +324,7 @@ mod tests {
                     now,
                     arriving: Some(arriving),
                     sent: Some(120e3),
+                    bare: true,
                     ..CALM_INPUT
                 };
                 control.update(&input);
@@ -379,15 +374,16 @@ mod tests {
         let (arriving, sent) = (Some(0.6e6), Some(0.65e6));
         for _ in 0..200 {
             now += 50_000;
-            control.update(&Input {
+            let input = Input {
                 now,
                 standing: 150_000,
                 arriving,
                 lately: arriving,
                 sent,
                 ..CALM_INPUT
-            });
-            assert!(!control.gives_up(now, sent, arriving));
+            };
+            control.update(&input);
+            assert!(!control.gives_up(&input));
         }
         assert!(control.rate() < 0.5e6, "{}", control.rate());
     }
@@ -399,19 +395,25 @@ mod tests {
         let mut given_up = false;
         for _ in 0..80 {
             now += 50_000;
-            control.update(&Input {
+            let input = Input {
                 now,
                 standing: 65_000,
                 arriving,
                 lately: arriving,
                 sent,
+                bare: true,
                 ..CALM_INPUT
-            });
+            };
+            control.update(&input);
+            let less = sent.map(|sent| sent * 0.9);
             assert!(
-                !control.gives_up(now, sent, sent.map(|sent| sent * 0.9)),
+                !control.gives_up(&Input {
+                    arriving: less,
+                    ..input
+                }),
                 "some of it is lost: it is ours"
             );
-            given_up |= control.gives_up(now, sent, arriving);
+            given_up |= control.gives_up(&input);
         }
         assert!(given_up, "within four seconds");
     }
@@ -428,12 +430,10 @@ mod tests {
         };
         run(&mut control, &mut now, 1, input);
         assert!(control.rate() < 0.9e6, "it is tried to empty it");
-        assert!(!control.gives_up(now, None, None));
+        assert!(!control.gives_up(&Input { now, ..input }));
         run(&mut control, &mut now, 2, input);
-        assert!(
-            control.gives_up(now, None, None) && !control.gives_up(now, None, None),
-            "told once"
-        );
+        let later = Input { now, ..input };
+        assert!(control.gives_up(&later) && !control.gives_up(&later), "told once");
         assert_eq!(control.rate(), 0.9e6);
         let accepted = Input { standing: 0, ..input };
         run(&mut control, &mut now, 2, accepted);

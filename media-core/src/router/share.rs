@@ -141,6 +141,7 @@ impl Router {
         if !budget.settled {
             taken = share::begin(&mut claims);
         }
+        line.set_bare(taken.0 == 0);
         let ample = claims.iter().all(Claim::is_satisfied);
         // What is to rise needs room to spare, and this has to be proved.
         let spare = if ample && ahead { 0 } else { best * TO_SPARE / 100 };

@@ -43,10 +43,10 @@ fn a_line_is_measured_by_reports_on_streams() {
             ..without_numbers()
         };
         let watch = simulation.watch(watcher, video.track, config);
-        simulation.run_for(ms(10_000));
+        simulation.run_for(ms(20_000));
         let stats = simulation.router.endpoint_stats(watcher.endpoint).unwrap();
         let proved = stats.estimate.map_or(0, |estimate| estimate.0);
-        assert!((400_000..most).contains(&proved), "{rate}: {proved}");
+        assert!((350_000..most).contains(&proved), "{rate}: {proved}");
         assert!(stats.queue_delay < ms(60), "{rate}: {:?}", stats.queue_delay);
         let shown = simulation.receiver(watch).viewer().shown();
         assert!(shown.len() > 100, "{rate}: {} pictures", shown.len());

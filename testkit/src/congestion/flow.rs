@@ -16,7 +16,7 @@ use althing_media_core::rtcp::transport_cc::{self, Feedback};
 use althing_media_core::rtcp::{self, Bitrate, Message};
 use althing_media_core::send::Pacer;
 
-use super::source::{Source, Wanted};
+use super::source::{Source, Wanted, voice_rate};
 use crate::network::{Link, LinkConfig, OVERHEAD};
 use crate::rng::Rng;
 
@@ -188,6 +188,7 @@ impl Flow {
         let target = self.estimator.target();
         let late = Duration::from_secs_f64(self.waiting as f64 * 8.0 / target.0 as f64) > LATE;
         let mut made = Vec::new();
+        self.estimator.set_bare(target.0 <= voice_rate());
         self.source.make(now, target.0, late, |wanted| made.push(wanted));
         for Wanted { len, voice } in made {
             self.counts.voice_made += u64::from(voice);

@@ -98,6 +98,7 @@ impl Source {
     }
 }
 
-fn voice_rate() -> u64 {
+/// What the voice takes, in bits per second on the wire.
+pub(super) fn voice_rate() -> u64 {
     ((VOICE.1 + OVERHEAD) * 8 * 50) as u64
 }
