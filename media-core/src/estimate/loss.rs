@@ -5,6 +5,8 @@
 //! explain the last seconds best? A capacity is believed only when losses follow the rate clearly; so loss by chance
 //! does not slow us down, and a queue too short to be seen in the delay does.
 
+use smallvec::SmallVec;
+
 /// Time that one observation covers at least, in µs, and packets in it.
 const INTERVAL: (i64, u64) = (200_000, 20);
 /// Observations that are kept, some four seconds.
@@ -22,6 +24,8 @@ const CAPACITIES: [(usize, f64); 2] = [(24, 0.965), (12, 0.85)];
 const EVIDENCE: f64 = 4.0;
 /// What one unit of inherent loss costs in probability: small shares are likelier than large ones.
 const DOUBT: f64 = 12.0;
+/// A capacity lets at least this share of what is sent pass.
+const LEAST: f64 = 0.001;
 /// Below this share lost, in all that is remembered, nothing is asked.
 const HARMLESS: f64 = 0.004;
 
@@ -83,29 +87,36 @@ impl Losses {
         self.verdict
     }
 
-    fn observations(&self) -> impl Iterator<Item = (f64, Observation)> {
+    /// The newest first, packets counting the less the older they are.
+    fn observations(&self) -> impl Iterator<Item = Observation> {
         let newest = self.count;
         let oldest = newest.saturating_sub(OBSERVATIONS);
         let mut weight = 1.0 / FADING;
         (oldest..newest).rev().map(move |index| {
             weight *= FADING;
-            (weight, self.seen[index % OBSERVATIONS])
+            let Observation { rate, received, lost } = self.seen[index % OBSERVATIONS];
+            Observation {
+                rate,
+                received: received * weight,
+                lost: lost * weight,
+            }
         })
     }
 
     fn judge(&self) -> Verdict {
+        let weighed: SmallVec<[Observation; OBSERVATIONS]> = self.observations().collect();
         let (mut received, mut lost) = (0.0, 0.0);
         let (mut highest, mut least) = (0.0_f64, f64::INFINITY);
-        for (weight, seen) in self.observations() {
-            received += weight * seen.received;
-            lost += weight * seen.lost;
+        for seen in &weighed {
+            received += seen.received;
+            lost += seen.lost;
             highest = highest.max(seen.rate);
             least = least.min(seen.rate * seen.received / (seen.received + seen.lost));
         }
         if lost <= HARMLESS * (received + lost) {
             return Verdict::default();
         }
-        let (mut free, inherent) = self.best_share(f64::INFINITY);
+        let (mut free, inherent) = best_share(&weighed, f64::INFINITY);
         let mut verdict = Verdict {
             inherent,
             capacity: None,
@@ -114,7 +125,7 @@ impl Losses {
         let mut capacity = highest;
         for (count, step) in CAPACITIES {
             for _ in 0..count {
-                let (likelihood, inherent) = self.best_share(capacity);
+                let (likelihood, inherent) = best_share(&weighed, capacity);
                 if likelihood > free {
                     free = likelihood;
                     verdict = Verdict {
@@ -130,24 +141,39 @@ impl Losses {
         }
         verdict
     }
+}
 
-    /// The inherent loss that goes best with `capacity`, and how probable both make what was seen (its logarithm).
-    fn best_share(&self, capacity: f64) -> (f64, f64) {
-        let likelihoods = SHARES.iter().map(|share| (self.likelihood(*share, capacity), *share));
-        likelihoods.fold(
-            (f64::NEG_INFINITY, 0.0),
-            |best, this| if this.0 > best.0 { this } else { best },
-        )
+/// The inherent loss that goes best with `capacity`, and how probable both make what was seen (its logarithm).
+///
+/// A packet arrives when the line does not lose it and the capacity has room for it: the product of both, so that of each
+/// observation only those above the capacity need a logarithm for each share.
+fn best_share(weighed: &[Observation], capacity: f64) -> (f64, f64) {
+    let (mut received, mut lost, mut fitting) = (0.0, 0.0, 0.0);
+    let mut above: SmallVec<[(f64, f64); OBSERVATIONS]> = SmallVec::new();
+    for seen in weighed {
+        received += seen.received;
+        if seen.rate <= capacity {
+            lost += seen.lost;
+        } else {
+            let fits = (capacity / seen.rate).max(LEAST);
+            fitting += seen.received * fits.ln();
+            above.push((seen.lost, fits));
+        }
     }
-
-    fn likelihood(&self, share: f64, capacity: f64) -> f64 {
-        let explained = self.observations().map(|(weight, seen)| {
-            let excess = (1.0 - capacity / seen.rate.max(1.0)).max(0.0);
-            let loss = (share + (1.0 - share) * excess).min(0.999);
-            weight * (seen.lost * loss.ln() + seen.received * (1.0 - loss).ln())
-        });
-        explained.sum::<f64>() - DOUBT * share
+    let mut best = (f64::NEG_INFINITY, 0.0);
+    for share in SHARES {
+        let kept = 1.0 - share;
+        let beyond: f64 = above
+            .iter()
+            .filter(|(lost, _)| *lost > 0.0)
+            .map(|(lost, fits)| lost * (1.0 - kept * fits).ln())
+            .sum();
+        let likelihood = received * kept.ln() + fitting + lost * share.ln() + beyond - DOUBT * share;
+        if likelihood > best.0 {
+            best = (likelihood, share);
+        }
     }
+    best
 }
 
 #[cfg(test)]

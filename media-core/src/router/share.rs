@@ -158,19 +158,24 @@ impl Router {
             granted: Bitrate(taken.0 + sound),
             ample,
         };
+        self.carry_out(now, &mut claims, budget.gone);
+        self.claims = claims;
+        // What is not to be sent does not wait for room either; when it goes on, it begins with the least.
+        for id in idle {
+            self.grant(now, id, Some(LayerTarget::SMALLEST), true);
+        }
+    }
+
+    /// Has each stream be sent as well as it was granted.
+    fn carry_out(&mut self, now: Instant, claims: &mut Vec<Claim<SubscriptionId>>, gone: bool) {
         for claim in claims.drain(..) {
             // What does not come at all is not told to be held back.
             if claim.best().is_some() {
                 // Who has all they wish for may wish for more.
                 let all = claim.is_satisfied().then_some(LayerTarget::BEST);
                 let granted = all.or_else(|| claim.granted().map(|step| step.layers));
-                self.grant(now, claim.id, granted, budget.gone);
+                self.grant(now, claim.id, granted, gone);
             }
-        }
-        self.claims = claims;
-        // What is not to be sent does not wait for room either; when it goes on, it begins with the least.
-        for id in idle {
-            self.grant(now, id, Some(LayerTarget::SMALLEST), true);
         }
     }
 

@@ -3,7 +3,8 @@
 //! RFC 3550 §6.4.1 (report blocks), RFC 4585 (NACK, PLI), RFC 4588 (RTX). It counts like a subscriber: a gap is a gap
 //! whether the network or the router made it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use althing_media_core::config::{LayerTarget, SubscriptionConfig};
@@ -122,7 +123,10 @@ pub struct Receiver {
     config: ReceiveConfig,
     extender: SeqExtender,
     first: Option<u64>,
-    missing: BTreeMap<u64, Missing>,
+    /// Since when which numbers are missed.
+    missing: BTreeMap<u64, Instant>,
+    /// When they are to be asked for again or given up, in this order; some may have come meanwhile.
+    asks: VecDeque<(Instant, u64)>,
     fec: Fec,
     viewer: Viewer,
     stats: ReceiveStats,
@@ -131,12 +135,6 @@ pub struct Receiver {
     sender_report: Option<(SenderInfo, Instant)>,
     last_pli: Option<Instant>,
     reported: (u64, u64),
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Missing {
-    since: Instant,
-    ask_at: Instant,
 }
 
 impl Receiver {
@@ -149,6 +147,7 @@ impl Receiver {
             extender: SeqExtender::default(),
             first: None,
             missing: BTreeMap::new(),
+            asks: VecDeque::new(),
             fec: Fec::default(),
             viewer: Viewer::new(clock_rate),
             stats: ReceiveStats::default(),
@@ -263,9 +262,7 @@ impl Receiver {
         } else if self.config.view {
             self.look(now, seq, rtp, payload);
         }
-        if self.missing.values().any(|missing| missing.ask_at <= now) {
-            self.ask(now, wire);
-        }
+        self.ask(now, wire);
     }
 
     /// Keeps count of sequence numbers; `false` for one that has come before.
@@ -275,19 +272,10 @@ impl Receiver {
             return true;
         };
         if seq > before {
-            let gap = before + 1..seq;
             if seq - before > MAX_MISSING {
                 self.stats.leaps += 1;
             } else {
-                self.missing.extend(gap.map(|lost| {
-                    (
-                        lost,
-                        Missing {
-                            since: now,
-                            ask_at: now,
-                        },
-                    )
-                }));
+                self.miss(now, before + 1..seq);
             }
             return true;
         }
@@ -307,12 +295,14 @@ impl Receiver {
             return false;
         };
         self.first = Some(seq);
-        let missing = Missing {
-            since: now,
-            ask_at: now,
-        };
-        self.missing.extend((seq + 1..first).map(|between| (between, missing)));
+        self.miss(now, seq + 1..first);
         true
+    }
+
+    fn miss(&mut self, now: Instant, gap: Range<u64>) {
+        self.missing.extend(gap.clone().map(|seq| (seq, now)));
+        // What is missed only now is asked for before all that is due later.
+        gap.rev().for_each(|seq| self.asks.push_front((now, seq)));
     }
 
     fn look(&mut self, now: Instant, seq: u64, rtp: &RtpView<'_>, payload: &[u8]) {
@@ -358,7 +348,7 @@ impl Receiver {
     /// When something is to be asked for.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        let ask = self.missing.values().map(|missing| missing.ask_at).min();
+        let ask = self.asks.front().map(|(at, _)| *at);
         let pli = self
             .last_pli
             .filter(|_| self.wants_keyframe())
@@ -381,13 +371,19 @@ impl Receiver {
     }
 
     fn ask(&mut self, now: Instant, wire: &mut Wire) {
-        let before = self.missing.len();
-        self.missing.retain(|_, missing| now < missing.since + GIVE_UP);
-        self.stats.lost += (before - self.missing.len()) as u64;
         let mut due: Vec<u16> = Vec::new();
-        for (seq, missing) in self.missing.iter_mut().filter(|(_, missing)| missing.ask_at <= now) {
-            missing.ask_at = (now + NACK_EVERY).min(missing.since + GIVE_UP);
-            due.push(SeqNo(*seq).wire());
+        while let Some((_, seq)) = self.asks.pop_front_if(|(at, _)| *at <= now) {
+            match self.missing.get(&seq) {
+                Some(since) if now >= *since + GIVE_UP => {
+                    self.missing.remove(&seq);
+                    self.stats.lost += 1;
+                }
+                Some(_) => {
+                    self.asks.push_back((now + NACK_EVERY, seq));
+                    due.push(SeqNo(seq).wire());
+                }
+                None => {}
+            }
         }
         if self.config.nack && !due.is_empty() {
             self.stats.nacked += due.len() as u64;
