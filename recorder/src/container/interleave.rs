@@ -6,14 +6,11 @@
 //! Not here: bytes.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use super::MuxerConfig;
 use super::pieces::COPIED;
 use crate::frame::{Frame, MediaTime};
 
-/// How long a fragment that is complete waits for tracks that come late. What is written is never older than a fragment
-/// and this.
-const SETTLE: u64 = 250_000_000;
 /// A keyframe does not begin a new fragment when the last one would be shorter than this.
 const SHORTEST: u64 = 100_000_000;
 /// A fragment of more bytes is cut whatever its time: 8 MiB is half a second at 130 Mbit/s. So much waits at most, and
@@ -40,15 +37,17 @@ pub(super) struct Placed {
 pub(super) struct Batch {
     pub(super) frames: Vec<Placed>,
     pub(super) start: MediaTime,
+    /// Where the next one begins, or the last frame ends when nothing waits.
     pub(super) end: MediaTime,
 }
 
 impl Batch {
     /// Of these frames, in whatever order; those of equal times keep it.
-    pub(super) fn new(mut frames: Vec<Placed>) -> Option<Self> {
+    pub(super) fn new(mut frames: Vec<Placed>, next: Option<MediaTime>) -> Option<Self> {
         frames.sort_by_key(|placed| placed.frame.at);
         let start = frames.first()?.frame.at;
-        let end = frames.iter().map(|placed| placed.until).max()?;
+        let last = frames.iter().map(|placed| placed.until).max()?;
+        let end = next.unwrap_or(last);
         Some(Self { frames, start, end })
     }
 
@@ -78,6 +77,7 @@ impl Batch {
 pub(super) struct Interleaver {
     tracks: Vec<Track>,
     fragment: u64,
+    settle: u64,
     waiting: usize,
 }
 
@@ -91,8 +91,8 @@ struct Track {
 }
 
 impl Interleaver {
-    /// For tracks of which each is video or not, cut into fragments of this length.
-    pub(super) fn new(video: impl Iterator<Item = bool>, fragment: Duration) -> Self {
+    /// For tracks of which each is video or not, cut into fragments.
+    pub(super) fn new(video: impl Iterator<Item = bool>, config: &MuxerConfig) -> Self {
         let track = |video| Track {
             video,
             waiting: VecDeque::new(),
@@ -101,7 +101,8 @@ impl Interleaver {
         };
         Self {
             tracks: video.map(track).collect(),
-            fragment: MediaTime::new(fragment).0,
+            fragment: MediaTime::new(config.fragment).0,
+            settle: MediaTime::new(config.settle).0,
             waiting: 0,
         }
     }
@@ -138,7 +139,7 @@ impl Interleaver {
             return self.take(u64::MAX);
         }
         let end = oldest.0.saturating_add(self.fragment);
-        if newest.0 < end.saturating_add(SETTLE) {
+        if newest.0 < end.saturating_add(self.settle) {
             return None;
         }
         let earliest = oldest.0.saturating_add(SHORTEST);
@@ -183,15 +184,24 @@ impl Interleaver {
                 });
             }
         }
-        Batch::new(frames)
+        Batch::new(frames, self.oldest())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
 
     use super::*;
+
+    fn config(fragment: Duration) -> MuxerConfig {
+        MuxerConfig {
+            fragment,
+            ..MuxerConfig::default()
+        }
+    }
 
     fn frame(ms: u64, keyframe: bool) -> Frame {
         Frame {
@@ -209,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_track_that_comes_late_is_in_its_place() {
-        let mut one = Interleaver::new([false, true].into_iter(), Duration::from_millis(200));
+        let mut one = Interleaver::new([false, true].into_iter(), &config(Duration::from_millis(200)));
         for ms in [0, 100, 200, 300, 400] {
             one.push(1, frame(ms, ms == 0));
         }
@@ -227,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_keyframe_begins_a_fragment() {
-        let mut one = Interleaver::new([true].into_iter(), Duration::from_millis(500));
+        let mut one = Interleaver::new([true].into_iter(), &config(Duration::from_millis(500)));
         for ms in (0..1000).step_by(50) {
             one.push(0, frame(ms, ms == 0 || ms == 50 || ms == 300));
         }
@@ -241,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_does_not_get_later_is_put_right_behind() {
-        let mut one = Interleaver::new([true].into_iter(), Duration::from_millis(500));
+        let mut one = Interleaver::new([true].into_iter(), &config(Duration::from_millis(500)));
         one.push(0, frame(100, true));
         one.push(0, frame(100, false));
         one.push(0, frame(3, false));
@@ -250,7 +260,7 @@ mod tests {
 
     #[test]
     fn after_a_pause_nothing_is_long() {
-        let mut one = Interleaver::new([true].into_iter(), Duration::from_millis(500));
+        let mut one = Interleaver::new([true].into_iter(), &config(Duration::from_millis(500)));
         one.push(0, frame(0, true));
         one.push(0, frame(300_000, true));
         assert_eq!(
@@ -262,8 +272,35 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_that_stands_still_makes_no_fragment_longer() {
+        let mut one = Interleaver::new([false, true].into_iter(), &config(Duration::from_millis(200)));
+        one.push(1, frame(0, true));
+        for ms in (0..1000).step_by(20) {
+            one.push(0, frame(ms, true));
+        }
+        let batch = one.cut().unwrap();
+        assert_eq!(
+            (batch.start.0, batch.end.0),
+            (0, 200_000_000),
+            "the next one begins there"
+        );
+    }
+
+    #[test]
+    fn what_comes_in_order_need_not_wait() {
+        let mut settled = config(Duration::from_millis(200));
+        settled.settle = Duration::ZERO;
+        let mut one = Interleaver::new([true].into_iter(), &settled);
+        one.push(0, frame(0, true));
+        one.push(0, frame(199, false));
+        assert!(one.cut().is_none());
+        one.push(0, frame(200, false));
+        assert_eq!(times(&one.cut().unwrap()), [(0, 0), (0, 199)]);
+    }
+
+    #[test]
     fn many_bytes_do_not_wait() {
-        let mut one = Interleaver::new([true].into_iter(), Duration::from_secs(1));
+        let mut one = Interleaver::new([true].into_iter(), &config(Duration::from_secs(1)));
         let data = Bytes::from(vec![0; 1 << 20]);
         for ms in 0..7 {
             let big = Frame {
@@ -285,7 +322,7 @@ mod tests {
 
     #[test]
     fn wild_times_end_nothing() {
-        let mut one = Interleaver::new([true, false].into_iter(), Duration::from_secs(1));
+        let mut one = Interleaver::new([true, false].into_iter(), &config(Duration::from_secs(1)));
         for at in [u64::MAX, 0, u64::MAX, 5, u64::MAX - 1] {
             for track in 0..2 {
                 one.push(

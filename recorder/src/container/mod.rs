@@ -98,6 +98,9 @@ pub struct MuxerConfig {
     pub origin: MediaTime,
     /// How much goes into a fragment; at most [`MAX_FRAGMENT`].
     pub fragment: Duration,
+    /// How long a fragment that is complete waits for tracks that come late. What is written is never older than a fragment
+    /// and this. Not for Ogg, which has one track.
+    pub settle: Duration,
     /// How many places to start the index can hold. Some 30 bytes each are set aside in the file, and in memory; in a
     /// recording with more places, they are further apart.
     pub index: usize,
@@ -108,6 +111,7 @@ impl Default for MuxerConfig {
         Self {
             origin: MediaTime::ZERO,
             fragment: Duration::from_millis(500),
+            settle: Duration::from_millis(250),
             index: 1024,
         }
     }
@@ -133,7 +137,7 @@ pub struct Fragment {
     pub pieces: Pieces,
     /// When its first frame is shown, since the file's time zero.
     pub start: MediaTime,
-    /// When its last frame ends, since the file's time zero.
+    /// When what follows begins, or its last frame ends where nothing was waiting, since the file's time zero.
     pub end: MediaTime,
     /// A player can start here.
     pub independent: bool,

@@ -15,6 +15,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::container::{Container, Fragment, Output, Patch, Pieces};
 use crate::frame::MediaTime;
 use crate::recover;
@@ -140,7 +142,6 @@ pub struct Disk {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
 enum Job {
     Create {
         id: u64,
@@ -151,7 +152,7 @@ enum Job {
     Append(u64, Fragment),
     Patch(u64, Patch),
     Finish(u64),
-    Replace(PathBuf, Vec<u8>),
+    Replace(PathBuf, Bytes, Then),
     /// Nothing more comes, and it is not finished.
     Close(u64),
     /// Tell when all before this is done.
@@ -159,13 +160,16 @@ enum Job {
     Stop,
 }
 
+/// What is done when a file is in its place, on the thread of the disk.
+pub(super) type Then = Box<dyn FnOnce() + Send>;
+
 impl Job {
     fn cost(&self) -> usize {
         JOB_COST
             + match self {
                 Self::Append(_, fragment) => fragment.pieces.len(),
                 Self::Patch(_, patch) => patch.bytes.len(),
-                Self::Replace(_, bytes) => bytes.len(),
+                Self::Replace(_, bytes, _) => bytes.len(),
                 _ => 0,
             }
     }
@@ -238,8 +242,13 @@ impl Disk {
     }
 
     /// Puts a small file in the place of another: whoever reads gets the old one or the new one.
-    pub fn replace(&self, path: &Path, bytes: Vec<u8>) {
-        send(&self.jobs, &self.queued, Job::Replace(path.to_owned(), bytes));
+    pub fn replace(&self, path: &Path, bytes: impl Into<Bytes>) {
+        self.replace_then(path, bytes.into(), Box::new(|| ()));
+    }
+
+    /// The same; then, unless it fails, `then` is called.
+    pub(super) fn replace_then(&self, path: &Path, bytes: Bytes, then: Then) {
+        send(&self.jobs, &self.queued, Job::Replace(path.to_owned(), bytes, then));
     }
 }
 
@@ -376,16 +385,15 @@ impl Work {
                     });
                 }
             }
-            Job::Replace(path, bytes) => {
-                if let Err(cause) = recover::replace(&path, &bytes) {
-                    (self.tell)(Event::Failed {
-                        path,
-                        operation: Operation::Write,
-                        cause,
-                        end: MediaTime::ZERO,
-                    });
-                }
-            }
+            Job::Replace(path, bytes, then) => match recover::replace(&path, &bytes) {
+                Ok(()) => then(),
+                Err(cause) => (self.tell)(Event::Failed {
+                    path,
+                    operation: Operation::Write,
+                    cause,
+                    end: MediaTime::ZERO,
+                }),
+            },
             Job::Close(id) => {
                 if let Some(mut open) = self.files.remove(&id) {
                     open.salvage();

@@ -8,7 +8,8 @@
 //! # What is on the disk when
 //!
 //! * The **program dies**: all fragments that were given out, which is all but what the muxer holds (at most
-//!   [`crate::container::MuxerConfig::fragment`] and a quarter of a second) and what waits in the queue.
+//!   [`MuxerConfig::fragment`](crate::container::MuxerConfig::fragment) and
+//!   [`MuxerConfig::settle`](crate::container::MuxerConfig::settle)) and what waits in the queue.
 //! * The **machine dies**: what was synced, see [`Sync`].
 //! * The **disk is full**, broken or gone: everything up to the last fragment that was whole; the file is closed as
 //!   [`crate::recover`] does it, in the room that was set aside at its beginning, and [`Event::Failed`] names it and the

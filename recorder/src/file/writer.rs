@@ -6,12 +6,13 @@
 //!
 //! Not here: the manifest; what is recorded, and when.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::{Disk, DiskFile};
-use crate::container::hls::{Playlist, PlaylistConfig};
+use crate::container::hls::{Playlist, PlaylistConfig, Snapshot};
 use crate::container::{Container, FormatError, FrameError, Muxer, MuxerConfig, Output};
 use crate::frame::{Frame, MediaTime, TrackFormat};
 
@@ -69,7 +70,18 @@ pub struct Writer {
     previous: Option<Part>,
     parts: u32,
     playlist: Option<(Playlist, PathBuf)>,
+    audience: Option<Audience>,
     dropped: u64,
+}
+
+/// Who is told of each playlist that is in its place.
+#[derive(Clone)]
+struct Audience(Arc<dyn Fn(Snapshot) + Send + Sync>);
+
+impl fmt::Debug for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Audience")
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -159,10 +171,17 @@ impl Writer {
             previous: None,
             parts: 1,
             playlist,
+            audience: None,
             dropped: 0,
         };
         writer.drain();
         Ok(writer)
+    }
+
+    /// From now on `tell` is called with each playlist, as soon as it and all that it names can be read. On the disk's thread,
+    /// for which it must not be slow; not with one that cannot be written. It is dropped with the last of what is written.
+    pub fn show(&mut self, tell: impl Fn(Snapshot) + Send + Sync + 'static) {
+        self.audience = Some(Audience(Arc::new(tell)));
     }
 
     /// Takes a frame of a track.
@@ -233,7 +252,7 @@ impl Writer {
         self.drain();
         if let Some((mut playlist, path)) = self.playlist.take() {
             playlist.finish();
-            self.disk.replace(&path, playlist.to_string().into_bytes());
+            self.publish(&playlist, &path);
         }
         self.current.file.finish();
     }
@@ -292,8 +311,20 @@ impl Writer {
         if self.current.drain(playlist)
             && let Some((playlist, path)) = &self.playlist
         {
-            self.disk.replace(path, playlist.to_string().into_bytes());
+            self.publish(playlist, path);
         }
+    }
+
+    fn publish(&self, playlist: &Playlist, path: &Path) {
+        let snapshot = playlist.snapshot();
+        let text = snapshot.text.clone();
+        let audience = self.audience.clone();
+        let then = move || {
+            if let Some(Audience(tell)) = audience {
+                tell(snapshot);
+            }
+        };
+        self.disk.replace_then(path, text, Box::new(then));
     }
 }
 

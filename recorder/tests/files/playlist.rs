@@ -1,6 +1,7 @@
 //! HLS: a playlist on the disk, live and at the end, played by ffmpeg.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -29,6 +30,15 @@ fn record(folder: &Folder, segment: Option<Duration>) -> (String, Vec<Event>) {
         ..WriterConfig::new(Container::Mp4)
     };
     let mut writer = Writer::new(&disk, &folder.join("talk"), &clips.each_ref().map(format), config).unwrap();
+    let place = folder.join("talk.m3u8");
+    let ended = Arc::new(AtomicBool::new(false));
+    let end = Arc::clone(&ended);
+    writer.show(move |shown| {
+        assert_eq!(std::fs::read(&place).unwrap(), shown.text, "what is told is there");
+        let grown = std::fs::metadata(place.with_file_name(&shown.uri)).unwrap().len();
+        assert_eq!(grown, shown.len, "and all that it names");
+        assert!(!end.swap(shown.finished, Ordering::Relaxed), "the end is told last");
+    });
     for (track, frame) in interleaved(&clips, 14 * SECOND) {
         writer.handle_frame(track, frame).unwrap();
     }
@@ -37,7 +47,9 @@ fn record(folder: &Folder, segment: Option<Duration>) -> (String, Vec<Event>) {
     }
     let live = std::fs::read_to_string(folder.join("talk.m3u8")).unwrap();
     writer.finish();
+    // What was wrong on its thread would be heard here.
     drop(disk);
+    assert!(ended.load(Ordering::Relaxed));
     (live, told.iter().collect())
 }
 

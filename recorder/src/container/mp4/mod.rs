@@ -66,7 +66,7 @@ impl Mp4 {
         Ok(Self {
             layout,
             sound,
-            frames: Interleaver::new(pictures.iter().copied(), config.fragment),
+            frames: Interleaver::new(pictures.iter().copied(), config),
             index: Index::new(config.index),
             outbox,
             reference: pictures.iter().position(|video| *video).unwrap_or(0),

@@ -52,7 +52,7 @@ impl WebM {
         Ok(Self {
             layout,
             sound: tracks.iter().map(Steady::new).collect(),
-            frames: Interleaver::new(pictures.iter().copied(), config.fragment),
+            frames: Interleaver::new(pictures.iter().copied(), config),
             index: Index::new(config.index),
             outbox,
             reference: pictures.iter().position(|video| *video).unwrap_or(0),
@@ -115,7 +115,7 @@ impl WebM {
             });
         }
         self.end = self.end.max(end);
-        if let Some(rest) = far.and_then(Batch::new) {
+        if let Some(rest) = far.and_then(|rest| Batch::new(rest, Some(end))) {
             self.write(rest);
         }
     }

@@ -4,7 +4,10 @@
 //! is. Each fragment is a part; a segment goes on until a fragment comes that a player can start at. A recording in several
 //! files is one playlist with a discontinuity between them.
 //!
-//! Not here: serving. A server that holds requests until a part is there says so with [`PlaylistConfig::blocking`].
+//! Not here: serving. A server that holds requests until a part is there says so with [`PlaylistConfig::blocking`], and finds
+//! in [`reload`] which requests those are.
+
+pub mod reload;
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
@@ -12,6 +15,8 @@ use std::time::Duration;
 
 use super::{Fragment, FragmentKind, MAX_FRAGMENT, mp4};
 use crate::frame::MediaTime;
+
+pub use reload::{Reload, Snapshot, Verdict};
 
 /// How far apart two fragments may be without a discontinuity.
 const SEAM: Duration = Duration::from_millis(500);
@@ -28,6 +33,9 @@ pub struct PlaylistConfig {
     pub segment: Duration,
     /// Tell parts, so that players can be a second or two behind.
     pub low_latency: bool,
+    /// No part is longer, and few are much shorter: players stay three of it behind. A little more than
+    /// [`MuxerConfig::fragment`](super::MuxerConfig::fragment).
+    pub part: Duration,
     /// Whether the server holds a request for a part that is not there yet.
     pub blocking: bool,
     /// Keep only the last so many segments; all of them otherwise.
@@ -39,9 +47,18 @@ impl Default for PlaylistConfig {
         Self {
             segment: Duration::from_secs(3),
             low_latency: true,
+            part: MAX_FRAGMENT,
             blocking: false,
             window: None,
         }
+    }
+}
+
+impl PlaylistConfig {
+    /// The longest segment: the target duration of players, who count it in whole seconds.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.segment * 2
     }
 }
 
@@ -132,6 +149,12 @@ impl Playlist {
         }
     }
 
+    /// What it tells now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self)
+    }
+
     /// The recording is over.
     pub fn finish(&mut self) {
         self.close();
@@ -139,7 +162,7 @@ impl Playlist {
     }
 
     fn media(&mut self, fragment: &Fragment, range: Range) {
-        let longest = self.config.segment * 2;
+        let longest = self.config.longest();
         let length = fragment.end.since(fragment.start);
         if self.last_end.is_some_and(|end| fragment.start.since(end) > SEAM) {
             self.close();
@@ -171,7 +194,7 @@ impl Playlist {
             segment.duration += told;
             segment.parts.push(Part {
                 range,
-                duration: told.min(MAX_FRAGMENT),
+                duration: told.min(self.config.part),
                 independent: fragment.independent,
             });
         }
@@ -209,17 +232,17 @@ impl fmt::Display for Playlist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let live = !self.finished;
         let parts = self.config.low_latency && live;
-        let target = (self.config.segment * 2).as_secs_f64().ceil();
+        let target = self.config.longest().as_secs_f64().ceil();
         writeln!(f, "#EXTM3U\n#EXT-X-VERSION:{}", if parts { 9 } else { 7 })?;
         writeln!(f, "#EXT-X-TARGETDURATION:{target}")?;
         if parts {
-            let part = MAX_FRAGMENT.as_secs_f64();
+            let part = self.config.part.as_secs_f64();
             let blocking = if self.config.blocking {
                 "CAN-BLOCK-RELOAD=YES,"
             } else {
                 ""
             };
-            writeln!(f, "#EXT-X-SERVER-CONTROL:{blocking}PART-HOLD-BACK={:.1}", part * 3.0)?;
+            writeln!(f, "#EXT-X-SERVER-CONTROL:{blocking}PART-HOLD-BACK={:.3}", part * 3.0)?;
             writeln!(f, "#EXT-X-PART-INF:PART-TARGET={part:.3}")?;
         }
         writeln!(f, "#EXT-X-MEDIA-SEQUENCE:{}", self.gone)?;
@@ -330,7 +353,7 @@ mod tests {
     use super::*;
     use crate::container::Pieces;
 
-    fn fragment(start_ms: u64, ms: u64, independent: bool) -> Fragment {
+    pub(super) fn fragment(start_ms: u64, ms: u64, independent: bool) -> Fragment {
         Fragment {
             kind: FragmentKind::Media,
             pieces: Pieces::from(vec![0; 100]),
@@ -340,7 +363,7 @@ mod tests {
         }
     }
 
-    fn filled(config: PlaylistConfig, fragments: u64) -> Playlist {
+    pub(super) fn filled(config: PlaylistConfig, fragments: u64) -> Playlist {
         let mut playlist = Playlist::new(config);
         playlist.begin("talk.mp4");
         for n in 0..fragments {
