@@ -261,14 +261,20 @@ fn layers(sizes: &[LayerSize]) -> Vec<proto::VideoLayer> {
 /// The codecs that clients may publish in. Video begins with what every receiver can decode, as we do not convert: clients
 /// take the first one when they have no wish of their own.
 pub(super) fn publishable(codecs: &crate::sdp::Codecs) -> Vec<proto::Codec> {
-    let video = [Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1];
-    let video = video.into_iter().filter(|one| codecs.video.contains(one));
+    let mut video = vec![Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1];
+    video.retain(|one| codecs.video.contains(one));
+    // Clients that are told nothing else send VP8; where it is not in the list, the first.
+    let first = codecs.instead_of(Codec::Vp8);
+    if first != Codec::Vp8 {
+        video.retain(|one| *one != Codec::Vp8);
+        video.sort_by_key(|one| *one != first);
+    }
     let audio = codecs.audio.iter().copied().filter(|one| *one == Codec::Opus);
     let codec = |codec: Codec| proto::Codec {
         mime: mime(codec).to_owned(),
         fmtp_line: String::new(),
     };
-    video.chain(audio).map(codec).collect()
+    video.into_iter().chain(audio).map(codec).collect()
 }
 
 /// A codec as a media type.

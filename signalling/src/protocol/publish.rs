@@ -101,10 +101,14 @@ impl Client {
         if self.announced.len() >= MAX_ANNOUNCED || request.name.len() > MAX_NAME || request.cid.len() > MAX_NAME {
             return self.refuse(Reason::LimitExceeded, request);
         }
-        let preferred = request
+        let mut preferred = request
             .simulcast_codecs
             .first()
             .and_then(|one| describe::codec(&one.codec));
+        // VP8 is also what clients send that name nothing.
+        if kind == MediaKind::Video && preferred.is_none_or(|codec| codec == Codec::Vp8) {
+            preferred = self.codecs.instead_of_vp8.or(preferred);
+        }
         let allowed = |codec: &Codec| self.codecs.audio.contains(codec) || self.codecs.video.contains(codec);
         let announced = Announced {
             sid: room.new_track_sid(),

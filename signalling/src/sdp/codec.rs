@@ -257,6 +257,8 @@ pub struct Codecs {
     pub audio: Vec<Codec>,
     /// Video codecs.
     pub video: Vec<Codec>,
+    /// What publishers are asked to send in the place of VP8, when they can: for what cannot hold VP8. It is one of `video`.
+    pub instead_of_vp8: Option<Codec>,
 }
 
 impl Default for Codecs {
@@ -265,6 +267,7 @@ impl Default for Codecs {
         Self {
             audio: vec![Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma],
             video: vec![Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1],
+            instead_of_vp8: None,
         }
     }
 }
@@ -277,14 +280,26 @@ impl Codecs {
         }
     }
 
-    /// The one format in which we receive: the first codec of the offer that is allowed. Of several H.264 formats the
-    /// one in the profile that every watcher can decode.
+    /// What is received where an offer has both: this codec, or the one in its place.
+    pub(crate) fn instead_of(&self, codec: Codec) -> Codec {
+        self.instead_of_vp8
+            .filter(|other| codec == Codec::Vp8 && self.video.contains(other))
+            .unwrap_or(codec)
+    }
+
+    /// The one format in which we receive: the first codec of the offer that is allowed, or what is wanted in its place. Of
+    /// several H.264 formats the one in the profile that every watcher can decode.
     pub(super) fn to_receive(&self, formats: &[Format]) -> Option<usize> {
-        let mut known = self.known(formats);
-        let (first, spec) = known.next()?;
-        let best = known
-            .filter(|(_, other)| other.codec == spec.codec)
-            .fold((first, spec), |best, other| {
+        let first = self.known(formats).next()?;
+        let instead = self.instead_of(first.1.codec);
+        let first = self
+            .known(formats)
+            .find(|(_, spec)| spec.codec == instead)
+            .unwrap_or(first);
+        let best = self
+            .known(formats)
+            .filter(|(_, other)| other.codec == first.1.codec)
+            .fold(first, |best, other| {
                 let rank = |spec: CodecSpec| {
                     spec.h264
                         .map(|profile| profile.distance(H264Profile::ConstrainedBaseline))
@@ -319,6 +334,7 @@ impl Codecs {
         let only = Self {
             audio: only(&self.audio),
             video: only(&self.video),
+            instead_of_vp8: None,
         };
         only.to_receive(formats)
     }
@@ -469,10 +485,40 @@ mod tests {
         assert_eq!(
             Codecs {
                 audio: vec![],
-                video: vec![]
+                video: vec![],
+                ..Codecs::default()
             }
             .to_receive(&formats),
             None
+        );
+    }
+
+    #[test]
+    fn another_codec_is_received_in_the_place_of_vp8() {
+        let codecs = Codecs {
+            instead_of_vp8: Some(Codec::H264),
+            ..Codecs::default()
+        };
+        let vp8 = Format::new(Codec::Vp8, Pt::new(96));
+        let vp9 = Format::new(Codec::Vp9, Pt::new(98));
+        let main = h264(102, "packetization-mode=1;profile-level-id=4d001f");
+        let base = h264(108, "packetization-mode=1;profile-level-id=42e01f");
+        let all = [vp8.clone(), vp9.clone(), main, base];
+        assert_eq!(codecs.to_receive(&all), Some(3), "in the profile that all can decode");
+        assert_eq!(
+            codecs.to_receive(&all[1..]),
+            Some(0),
+            "who prefers another one sends it"
+        );
+        assert_eq!(codecs.to_receive(&[vp8, vp9]), Some(0), "who cannot sends VP8");
+        let without = Codecs {
+            video: vec![Codec::Vp8],
+            ..codecs
+        };
+        assert_eq!(
+            without.to_receive(&all),
+            Some(0),
+            "what is not let through is not wanted"
         );
     }
 }

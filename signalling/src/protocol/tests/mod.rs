@@ -11,6 +11,7 @@ use althing_media_core::speakers::Activity;
 use althing_media_core::transport::{Fingerprint, FingerprintHash, IceCreds, LocalDescription, Setup};
 
 use super::client::{Client, Step};
+use super::describe;
 use super::media::{Change, Changed, Proposal, Touch};
 use super::sections::Plan;
 use super::wire::{Request, Response, proto};
@@ -557,6 +558,33 @@ fn subscriptions_follow_wishes_and_permissions() {
     assert_eq!(requirement(&stage.sync(&mut ben)), Some((0, 0)));
     let (_, told) = stage.join("cleo");
     assert_eq!(answer(&told).1.mid_to_track_id.len(), 1);
+}
+
+#[test]
+fn another_codec_can_take_the_place_of_vp8() {
+    let mut stage = Stage::new();
+    for (name, announced) in [("", "video/VP9"), ("vp8", "video/VP9"), ("av1", "video/AV1")] {
+        let (mut ada, _) = stage.join(&format!("who sends {name}"));
+        ada.codecs.instead_of_vp8 = Some(Codec::Vp9);
+        let list = describe::publishable(&ada.codecs);
+        let list: Vec<&str> = list.iter().map(|one| one.mime.as_str()).collect();
+        assert_eq!(list, ["video/VP9", "video/H264", "video/AV1", "audio/opus"]);
+        let mut camera = camera();
+        camera.simulcast_codecs = vec![proto::SimulcastCodec {
+            codec: name.to_owned(),
+            ..Default::default()
+        }];
+        let told = stage.ask(&mut ada, Request::AddTrack(camera));
+        let [Response::TrackPublished(published)] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        assert_eq!(published.track.as_ref().unwrap().mime_type, announced);
+        let lines = [POOL.as_slice(), &[("video", "sendonly", "cam")]].concat();
+        let told = stage.ask(&mut ada, Request::Offer(offer(2, "here", &lines)));
+        // VP8 comes before it in the offer, and AV1 is not offered.
+        let received = answer(&told).0.sections[3].formats[0].codec().unwrap();
+        assert_eq!(received.codec, Codec::Vp9, "{name}");
+    }
 }
 
 #[test]
