@@ -18,8 +18,8 @@ export async function bundle(script) {
 }
 
 /** Scripts of packages, each a single file. */
-const PACKAGES = Object.fromEntries(['livekit-client.esm.mjs', 'livekit-client.e2ee.worker.mjs'].map((name) =>
-  [name, fileURLToPath(new URL(`../node_modules/livekit-client/dist/${name}`, import.meta.url))]));
+const PACKAGES = Object.fromEntries(['livekit-client/dist/livekit-client.esm.mjs', 'livekit-client/dist/livekit-client.e2ee.worker.mjs', 'hls.js/dist/hls.mjs'].map((path) =>
+  [basename(path), fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url))]));
 
 /** Starts it on a free port; `t` closes it. Gives its address. */
 export async function serveFiles(t) {

@@ -1,6 +1,8 @@
 // Runs inside a browser page: a member of a meeting, by an unmodified client SDK. What it can be asked for by name, with one
 // object of arguments, is the same for the members of other kinds: `py/member.py`, `node/member.mjs`.
 
+import { clock } from './clock.js';
+
 /** Joins with the SDK `sdk`; what happens is written down in `events`. */
 export class Member {
   constructor(sdk, options = {}) {
@@ -152,6 +154,11 @@ export class Member {
     setInterval(paint, 1000 / fps);
     const [track] = canvas.captureStream(fps).getVideoTracks();
     await this.room.localParticipant.publishTrack(track, { source, simulcast, videoCodec: codec });
+  }
+
+  /** Publishes a picture that tells when it was painted. */
+  async clock(options = {}) {
+    await this.room.localParticipant.publishTrack(clock(), { source: 'camera', ...options });
   }
 
   /** Publishes a tone. Firefox has no AudioContext without a device: its made-up microphone gives 1000 Hz. */

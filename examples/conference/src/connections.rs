@@ -5,12 +5,14 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -34,8 +36,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) async fn serve(listener: TcpListener, routes: Router) {
     let mut silent: VecDeque<Silent> = VecDeque::new();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection is lost");
                 sleep(PAUSE).await;
@@ -43,7 +45,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
             }
         };
         let asked = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(connection(stream, routes.clone(), asked.clone())).abort_handle();
+        let task = tokio::spawn(connection(stream, from, routes.clone(), asked.clone())).abort_handle();
         silent.retain(Silent::is_silent);
         if silent.len() >= MAX_SILENT
             && let Some(oldest) = silent.pop_front()
@@ -66,9 +68,10 @@ impl Silent {
     }
 }
 
-async fn connection(stream: TcpStream, routes: Router, asked: Arc<AtomicBool>) {
-    let answer = service_fn(move |request: Request<Incoming>| {
+async fn connection(stream: TcpStream, from: SocketAddr, routes: Router, asked: Arc<AtomicBool>) {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(ConnectInfo(from));
         let routes = routes.clone();
         async move { routes.oneshot(request).await as Result<Response<Body>, Infallible> }
     });

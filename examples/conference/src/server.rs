@@ -8,9 +8,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use althing_media_core::Router as MediaRouter;
+use althing_media_core::{Codec, Router as MediaRouter};
 use althing_media_net::Net;
 use althing_signalling::room::RoomLimits;
+use althing_signalling::sdp::Codecs;
 use althing_signalling::token::Keys;
 use althing_signalling::webhook::{Receivers, WebhookError};
 use althing_signalling::{GuestError, Signalling, SignallingConfig, event_queue};
@@ -94,6 +95,11 @@ pub(crate) async fn run(settings: Settings, ready: impl FnOnce(String)) -> Resul
             last_n: settings.room.last_n,
             loudest: settings.room.loudest_audio.map(NonZeroUsize::get),
             ..RoomLimits::default()
+        },
+        codecs: Codecs {
+            // What is shown live cannot hold VP8, and H.264 is what everybody else can play.
+            instead_of_vp8: settings.recording.live.then_some(Codec::H264),
+            ..Codecs::default()
         },
         ..SignallingConfig::default()
     };

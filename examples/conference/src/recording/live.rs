@@ -3,9 +3,9 @@
 //! Nothing is decoded or encoded for it. The pictures are those that are recorded, of one track at a time: a shared screen, or
 //! else who speaks; another track begins at a keyframe that is asked for. The sound is the mix. Both go into fragmented MP4 with a
 //! playlist (`live.m3u8`, with parts for low latency), which is the archive in the moment of hanging up. Pictures that MP4 cannot
-//! hold (VP8) are not shown.
+//! hold (VP8) are not shown: the server asks clients for others.
 //!
-//! Not here: serving it, who may watch.
+//! Not here: serving it, who may watch, who waits.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -20,8 +20,16 @@ use althing_recorder::frame::{AudioFormat, Frame, MediaTime, TrackFormat};
 use althing_recorder::recording::folder::Shown;
 use althing_recorder::recording::{PersonId, TrackNumber};
 
+use super::audience::Stage;
+
 /// The name of the playlist and its files, without extension.
 pub(super) const NAME: &str = "live";
+/// What players are told at once: they stay three of it behind the last one.
+const PART: Duration = Duration::from_millis(300);
+/// The longest part: a picture does not end where sound does.
+const LONGEST_PART: Duration = Duration::from_millis(350);
+/// How long an audience waits for what is not there: three segments of the longest sort (RFC 8216bis §6.2.5.2).
+pub(super) const WAIT: Duration = Duration::from_secs(18);
 /// A player can start so often: a keyframe is asked for.
 const START: Duration = Duration::from_secs(3);
 /// Who has sent no picture for so long gives way.
@@ -40,6 +48,8 @@ pub(super) struct Live {
     disk: Arc<Disk>,
     path: PathBuf,
     writer: Option<Writer>,
+    /// Who is told of it, until it begins: then it is the writer who tells.
+    stage: Option<Stage>,
     /// The disk does not take it any more.
     over: bool,
     owners: HashMap<TrackNumber, PersonId>,
@@ -65,11 +75,12 @@ struct Shot {
 
 impl Live {
     /// Nothing yet, in the folder of the recording.
-    pub(super) fn new(disk: Arc<Disk>, folder: &Path) -> Self {
+    pub(super) fn new(disk: Arc<Disk>, folder: &Path, stage: Stage) -> Self {
         Self {
             disk,
             path: folder.join(NAME),
             writer: None,
+            stage: Some(stage),
             over: false,
             owners: HashMap::new(),
             speaker: None,
@@ -174,6 +185,9 @@ impl Live {
         }
         frame.at = frame.at.max(self.last.plus(STEP));
         self.last = frame.at;
+        // It stands until the next one, which is here already because sound is late: players stop at a hole.
+        let next = self.waiting.front().map(|next| next.frame.at.max(frame.at.plus(STEP)));
+        frame.duration = next.map(|next| next.since(frame.at)).or(frame.duration);
         self.write(0, frame);
     }
 
@@ -182,9 +196,17 @@ impl Live {
         config.muxer.origin = origin;
         // A new file begins where formats change, never by time.
         config.segment = Some(Duration::MAX);
-        config.playlist = Some(PlaylistConfig::default());
+        config.muxer.fragment = PART;
+        // Pictures are written with their sound.
+        config.muxer.settle = Duration::ZERO;
+        config.playlist = Some(playlist());
         match Writer::new(&self.disk, &self.path, formats, config) {
-            Ok(writer) => self.writer = Some(writer),
+            Ok(mut writer) => {
+                if let Some(stage) = self.stage.take() {
+                    writer.show(move |shown| drop(stage.send_replace((!shown.finished).then(|| Arc::new(shown)))));
+                }
+                self.writer = Some(writer);
+            }
             Err(problem) => {
                 tracing::warn!(%problem, "a recording cannot be shown live");
                 self.over = true;
@@ -220,6 +242,14 @@ impl Live {
     }
 }
 
+fn playlist() -> PlaylistConfig {
+    PlaylistConfig {
+        part: LONGEST_PART,
+        blocking: true,
+        ..PlaylistConfig::default()
+    }
+}
+
 /// The track of a file, and whether it is a screen, as its name tells.
 fn track_of(file: &str) -> Option<(TrackNumber, bool)> {
     let (number, source) = file.strip_prefix('t')?.split_once('-')?;
@@ -240,12 +270,15 @@ fn sound_format() -> TrackFormat {
 mod tests {
     use althing_recorder::file::DiskConfig;
 
+    use super::super::audience::Audience;
     use super::*;
 
     #[test]
     fn screens_come_before_speakers_before_others() {
         let disk = Arc::new(Disk::start(DiskConfig::default(), |_| ()).expect("a disk"));
-        let mut live = Live::new(disk, Path::new("."));
+        let (_, stage) = Audience::new(Path::new("."), WAIT);
+        let mut live = Live::new(disk, Path::new("."), stage);
+        assert_eq!(WAIT, 3 * playlist().longest());
         for (track, person) in [(1, 1), (2, 2), (3, 2)] {
             live.own(TrackNumber(track), PersonId(person));
         }

@@ -25,12 +25,13 @@
 //! | `keep` | what becomes of recordings that are over |
 //! | `index` | all of them in a few lines, to be listed |
 //! | `mix` | all sound that is written, as one |
-//! | `live`, `watch` | what an audience watches meanwhile, and how it is served |
+//! | `live`, `watch`, `audience` | what an audience watches meanwhile, how it is served, and waited for |
 //! | `store` | what of them goes into a bucket |
 //! | `archive` | what is kept, for who plays it |
 //! | `range`, `stream` | parts of files |
 
 mod archive;
+mod audience;
 mod egress;
 mod http;
 mod index;
@@ -60,6 +61,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::sync::watch::Receiver;
 
+use self::audience::Audience;
 pub(crate) use self::http::routes;
 use self::index::Index;
 use self::store::{Store, StoreSettings};
@@ -94,7 +96,7 @@ pub(crate) struct RecordingSettings {
     pub(crate) mix: bool,
     /// A file is followed by another one after so many minutes.
     pub(crate) segment_minutes: Option<NonZeroU32>,
-    /// One picture with all sound is shown to whoever may be in the room, while it is recorded.
+    /// One picture with all sound is shown to whoever may be in the room, while it is recorded. Publishers are asked for H.264.
     pub(crate) live: bool,
 }
 
@@ -125,8 +127,8 @@ struct Shared {
     /// Made with the first recording.
     disk: Mutex<Option<Arc<Disk>>>,
     running: Mutex<HashMap<String, Running>>,
-    /// The folder of each room's last recording that was shown live; at most [`MAX_SHOWN`].
-    shown: Mutex<HashMap<String, PathBuf>>,
+    /// Each room's last recording that was shown live; at most [`MAX_SHOWN`].
+    shown: Mutex<HashMap<String, Audience>>,
     closed: AtomicBool,
 }
 
@@ -224,16 +226,16 @@ impl Recorder {
     }
 
     /// The audience of a room finds what is shown there.
-    fn show(&self, room: &str, path: &Path) {
+    fn show(&self, room: &str, audience: Audience) {
         let mut shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if shown.len() >= MAX_SHOWN && !shown.contains_key(room) {
             let over = shown.keys().find(|room| !self.running().contains_key(*room)).cloned();
             let _ = over.map(|room| shown.remove(&room));
         }
-        shown.insert(room.to_owned(), path.to_owned());
+        shown.insert(room.to_owned(), audience);
     }
 
-    fn shown(&self, room: &str) -> Option<PathBuf> {
+    fn shown(&self, room: &str) -> Option<Audience> {
         let shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.get(room).cloned()
     }

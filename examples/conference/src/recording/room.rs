@@ -18,9 +18,10 @@ use althing_signalling::{Insider, Said};
 use axum::http::StatusCode;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::audience::Audience;
 use super::index::State;
 use super::keep::Kept;
-use super::live::Live;
+use super::live::{self, Live};
 use super::mix::Mixing;
 use super::thread::{self, Ended, Given, Order, Sound, Status, Tape};
 use super::{ATTRIBUTE, OF, Recorder, Running, SECRET, Wish, unix_ms};
@@ -223,8 +224,9 @@ impl Task {
         let mut folder = Folder::create(&path, &disk, recording)?;
         let live = (all && shared.settings.live).then(|| {
             folder.show_pictures();
-            recorder.show(room, &path);
-            Live::new(disk, &path)
+            let (audience, stage) = Audience::new(&path, live::WAIT);
+            recorder.show(room, audience);
+            Live::new(disk, &path, stage)
         });
         let (ended, end) = oneshot::channel();
         let mix = (all && (shared.settings.mix || shared.settings.live))

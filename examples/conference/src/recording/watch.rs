@@ -1,60 +1,98 @@
 //! Serves what is shown live, and until the next recording of the room its archive: a playlist, and ranges of its files.
 //!
 //! The access token comes in the header, or for players that cannot send one in the address: then the playlist has it in its
-//! addresses too. Who may be in the room may watch.
+//! addresses too. Who may be in the room may watch. While it is shown, a playlist with a part that is not there yet, and the bytes
+//! that the playlist hints at, are waited for.
 
 use std::fs::File;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileExt;
 use std::path::Path as FilePath;
 
-use axum::extract::{Path, Query, State};
+use althing_recorder::container::hls::{Reload, Snapshot, Verdict};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
 use super::Recorder;
+use super::audience::{Audience, Vain};
 use super::http::{Refusal, may_record, not_recorded, other_room};
 use super::live::NAME;
 
 /// The longest range that is given at once, in bytes: what follows is asked for again.
 const MAX_RANGE: u64 = 8 << 20;
 
+/// What stands in the address behind the name.
 #[derive(Debug, Deserialize)]
-pub(super) struct Token {
+pub(super) struct Asked {
     access_token: Option<String>,
+    #[serde(rename = "_HLS_msn")]
+    segment: Option<u64>,
+    #[serde(rename = "_HLS_part")]
+    part: Option<u64>,
 }
 
-/// The playlist, or a part of a file.
+impl Asked {
+    /// What is waited for, if anything.
+    fn reload(&self) -> Result<Option<Reload>, Refusal> {
+        match (self.segment, self.part) {
+            (None, Some(_)) => Err(bad("`_HLS_part` needs `_HLS_msn`.")),
+            (segment, part) => Ok(segment.map(|segment| Reload { segment, part })),
+        }
+    }
+}
+
+fn bad(sentence: &str) -> Refusal {
+    (StatusCode::BAD_REQUEST, sentence.to_owned())
+}
+
+fn vain(vain: Vain) -> Refusal {
+    let unavailable = |sentence: &str| (StatusCode::SERVICE_UNAVAILABLE, sentence.to_owned());
+    match vain {
+        Vain::Far => bad("That is too far in the future."),
+        Vain::Late => unavailable("It has not come in time."),
+        Vain::Crowded => unavailable("Too many wait for it."),
+    }
+}
+
+/// The playlist, or a part of a file. Whatever the answer is, pages from elsewhere may read it.
 pub(super) async fn get(
     State(recorder): State<Recorder>,
     Path((room, file)): Path<(String, String)>,
-    Query(token): Query<Token>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Query(asked): Query<Asked>,
     mut headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    if let Some(token) = &token.access_token
+) -> Response {
+    if let Some(token) = &asked.access_token
         && let Ok(bearer) = HeaderValue::from_str(&format!("Bearer {token}"))
     {
         headers.insert(header::AUTHORIZATION, bearer);
     }
-    let claims = recorder.0.signalling.claims(&headers)?;
-    if !claims.video.joins(&room) && !may_record(&claims, &room) {
-        return Err(other_room());
-    }
-    let folder = recorder.shown(&room).ok_or_else(not_recorded)?;
-    let kind = kind(&file).ok_or_else(not_recorded)?;
-    let path = folder.join(&file);
-    let range = headers.get(header::RANGE).and_then(|range| parse(range.to_str().ok()?));
-    let read = spawn_blocking(move || match kind {
-        Kind::Playlist => playlist(&path, token.access_token.as_deref()),
-        Kind::Media => media(&path, range),
-    });
-    let read = read.await.map_err(|_| not_recorded())?;
-    let mut response = read.map_err(|_| not_recorded())?;
+    let audience = allowed(&recorder, &room, &headers);
+    let answer = async {
+        let audience = audience?;
+        match kind(&file).ok_or_else(not_recorded)? {
+            Kind::Playlist => playlist(audience, from.ip(), &asked).await,
+            Kind::Media => media(audience, from.ip(), file, headers.get(header::RANGE)).await,
+        }
+    };
+    let mut response = answer.await.into_response();
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    Ok(response)
+    response
+}
+
+/// What is shown of a room, for who may watch it.
+fn allowed(recorder: &Recorder, room: &str, headers: &HeaderMap) -> Result<Audience, Refusal> {
+    let claims = recorder.0.signalling.claims(headers)?;
+    if !claims.video.joins(room) && !may_record(&claims, room) {
+        return Err(other_room());
+    }
+    recorder.shown(room).ok_or_else(not_recorded)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,22 +114,67 @@ fn kind(file: &str) -> Option<Kind> {
         .then_some(Kind::Media)
 }
 
-fn playlist(path: &FilePath, token: Option<&str>) -> io::Result<Response> {
-    let mut text = std::fs::read_to_string(path)?;
-    if let Some(token) = token {
+async fn playlist(audience: Audience, from: IpAddr, asked: &Asked) -> Result<Response, Refusal> {
+    let path = audience.folder().join(format!("{NAME}.m3u8"));
+    let shown = match asked.reload()? {
+        None => audience.now(),
+        Some(reload) => audience
+            .until(from, |shown| shown.answers(reload))
+            .await
+            .map_err(vain)?,
+    };
+    let text = match shown {
+        Some(shown) => shown.text.clone(),
+        None => Bytes::from(read(move || std::fs::read(path)).await?),
+    };
+    let body = match &asked.access_token {
         // A token that is valid has no letters that would have to be written otherwise.
-        text = text.replace(".mp4", &format!(".mp4?access_token={token}"));
-    }
+        Some(token) => String::from_utf8_lossy(&text)
+            .replace(".mp4", &format!(".mp4?access_token={token}"))
+            .into(),
+        None => text,
+    };
     let headers = [
         (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    Ok((headers, text).into_response())
+    Ok((headers, body).into_response())
 }
 
-fn media(path: &FilePath, range: Option<(u64, Option<u64>)>) -> io::Result<Response> {
+async fn media(
+    audience: Audience,
+    from: IpAddr,
+    file: String,
+    range: Option<&HeaderValue>,
+) -> Result<Response, Refusal> {
+    let path = audience.folder().join(&file);
+    let range = range.and_then(|range| parse(range.to_str().ok()?));
+    // Of the file that grows, what the playlist tells.
+    let grown = |shown: &Snapshot| (shown.uri == file).then_some(shown.len);
+    let mut shown = audience.now();
+    if let (Some((first, _)), Some(there)) = (range, shown.as_deref().and_then(grown))
+        && first == there
+    {
+        let more = |shown: &Snapshot| match grown(shown) {
+            Some(there) if there <= first => Verdict::Wait,
+            _ => Verdict::Ready,
+        };
+        shown = audience.until(from, more).await.map_err(vain)?;
+    }
+    let size = shown.as_deref().and_then(grown);
+    read(move || part(&path, size, range)).await
+}
+
+/// Reads on a thread that may be slow.
+async fn read<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, Refusal> {
+    let read = spawn_blocking(work).await.map_err(|_| not_recorded())?;
+    read.map_err(|_| not_recorded())
+}
+
+/// A range of a file, of which there are so many bytes; all that it has otherwise.
+fn part(path: &FilePath, size: Option<u64>, range: Option<(u64, Option<u64>)>) -> io::Result<Response> {
     let file = File::open(path)?;
-    let size = file.metadata()?.len();
+    let size = size.map_or_else(|| file.metadata().map(|about| about.len()), Ok)?;
     let (from, until) = range.unwrap_or((0, None));
     let until = until.map_or(size, |last| last.saturating_add(1)).min(size);
     let whole = range.is_none();
@@ -140,6 +223,38 @@ mod tests {
             "live.m3u8/..",
         ] {
             assert_eq!(kind(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_is_two_numbers() {
+        let asked = |query: &str| {
+            let uri = format!("/recordings/hall/live/live.m3u8?{query}")
+                .parse()
+                .expect("an address");
+            let asked = Query::<Asked>::try_from_uri(&uri).map_err(|error| error.status())?;
+            asked.reload().map_err(|(status, _)| status)
+        };
+        let reload = |segment, part| Ok(Some(Reload { segment, part }));
+        assert_eq!(asked("_HLS_msn=7&access_token=x"), reload(7, None));
+        assert_eq!(
+            asked("_HLS_part=0&_HLS_msn=18446744073709551615&_HLS_skip=YES"),
+            reload(u64::MAX, Some(0))
+        );
+        for nothing in ["", "access_token=x", "_HLS_skip=YES", "hls_msn=x"] {
+            assert_eq!(asked(nothing), Ok(None), "{nothing}");
+        }
+        for wrong in [
+            "_HLS_part=1",
+            "_HLS_msn=",
+            "_HLS_msn=-1",
+            "_HLS_msn=1.5",
+            "_HLS_msn=18446744073709551616",
+            "_HLS_msn=1&_HLS_part=x",
+            "_HLS_msn=1&_HLS_msn=2",
+            "_HLS_msn=1&_HLS_part=%00",
+        ] {
+            assert_eq!(asked(wrong), Err(StatusCode::BAD_REQUEST), "{wrong}");
         }
     }
 
