@@ -95,7 +95,7 @@ enum Command {
         /// Parts of names of scenarios.
         words: Vec<String>,
     },
-    /// How speech sounds over lossy lines: espeak-ng speaks, the mixer's playout repairs, PESQ judges: a table.
+    /// How speech sounds, encoded and over lossy lines: espeak-ng speaks, the mixer's playout repairs, PESQ judges: tables.
     Quality {
         /// Percent of packets that are lost [default: 1 3 5 10 20 30].
         losses: Vec<u8>,

@@ -1,11 +1,11 @@
-//! How speech sounds over a bad line: espeak-ng speaks, the mixer's example `lossy` loses packets, PESQ judges.
+//! How speech sounds, encoded and over a bad line: espeak-ng speaks, the mixer's example `quality` encodes and loses packets, PESQ judges.
 //!
-//! Prints a table of mean opinion scores (ITU-T P.862.2) and mean delays by way of repair and percentage of loss, and fails when a way with
-//! redundancy is not better than a plain buffer.
+//! Prints tables of mean opinion scores (ITU-T P.862.2): with what it costs, by way of encoding and bit rate; with mean delays, by way
+//! of repair and percentage of loss. Fails when a way with redundancy is not better than a plain buffer.
 
 use std::error::Error;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::workspace::{built, cargo, root, target};
@@ -37,7 +37,7 @@ const LOSSES: [u8; 6] = [1, 3, 5, 10, 20, 30];
 /// What judges.
 const PACKAGES: [&str; 2] = ["pesq==0.0.4", "numpy==2.4.6"];
 
-/// Speaks, loses, judges.
+/// Speaks, encodes, loses, judges.
 ///
 /// # Errors
 /// When something cannot be installed, built or run, or when redundancy does not help.
@@ -46,40 +46,74 @@ pub(crate) fn run(losses: &[u8]) -> Result<(), Box<dyn Error>> {
     setup::debian_packages().map_err(|error| error.to_string())?;
     let folder = target().join("quality");
     fs::create_dir_all(&folder)?;
-    let python = judge(&folder)?;
-    cost::done(&mut cargo(&["build", "-p", "althing-mixer", "--example", "lossy"]))?;
-    let mut rate = Command::new(python);
-    rate.arg(root().join("mixer/quality.py"));
-    for (number, (voice, speed, text)) in SPEECH.into_iter().enumerate() {
-        let [spoken, speech, lossy] =
-            ["spoken.wav", "speech.wav", "lossy"].map(|name| folder.join(format!("{number}-{name}")));
-        // Of another day, perhaps with other lines.
-        let _ = fs::remove_dir_all(&lossy);
-        let mut speak = Command::new("espeak-ng");
-        cost::done(speak.args(["-v", voice, "-s", speed, "-w"]).arg(&spoken).arg(text))?;
-        let mut convert = Command::new("ffmpeg");
-        convert
-            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i"])
-            .arg(&spoken);
+    let python = python(&folder)?;
+    cost::done(&mut cargo(&["build", "-p", "althing-mixer", "--example", "quality"]))?;
+    let speeches = SPEECH
+        .iter()
+        .enumerate()
+        .map(|(number, speech)| speak(&folder, number, speech));
+    let speeches: Vec<PathBuf> = speeches.collect::<Result<_, _>>()?;
+
+    let coding = empty(folder.join("coding"))?;
+    cost::done(
+        Command::new(built("examples/quality"))
+            .arg("coding")
+            .arg(&coding)
+            .args(&speeches),
+    )?;
+    println!();
+    judge(&python, "coding", &[coding])?;
+
+    let mut lines = Vec::new();
+    for (number, speech) in speeches.iter().enumerate() {
+        let lossy = empty(folder.join(format!("{number}-lossy")))?;
+        let mut lose = Command::new(built("examples/quality"));
+        lose.arg("lossy").arg(speech).arg(&lossy);
+        cost::done(lose.args(losses.iter().map(u8::to_string)))?;
+        lines.push(lossy);
+    }
+    println!();
+    judge(&python, "lossy", &lines)
+}
+
+/// Says something, as a file of 48 kHz.
+fn speak(folder: &Path, number: usize, (voice, speed, text): &(&str, &str, &str)) -> Result<PathBuf, Box<dyn Error>> {
+    let [spoken, speech] = ["spoken", "speech"].map(|name| folder.join(format!("{number}-{name}.wav")));
+    let mut speak = Command::new("espeak-ng");
+    cost::done(speak.args(["-v", voice, "-s", speed, "-w"]).arg(&spoken).arg(text))?;
+    let mut convert = Command::new("ffmpeg");
+    convert
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i"])
+        .arg(&spoken);
+    cost::done(
         convert
             .args(["-ar", "48000", "-ac", "1", "-c:a", "pcm_s16le"])
-            .arg(&speech);
-        cost::done(&mut convert)?;
-        cost::done(
-            Command::new(built("examples/lossy"))
-                .arg(&speech)
-                .arg(&lossy)
-                .args(losses.iter().map(u8::to_string)),
-        )?;
-        for line in fs::read_dir(lossy)? {
-            rate.arg(line?.path());
+            .arg(&speech),
+    )?;
+    Ok(speech)
+}
+
+/// A folder without what is there of another day, perhaps of other lines.
+fn empty(folder: PathBuf) -> std::io::Result<PathBuf> {
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Judges all folders in these.
+fn judge(python: &Path, what: &str, folders: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+    let mut judge = Command::new(python);
+    judge.arg(root().join("mixer/quality.py")).arg(what);
+    for folder in folders {
+        for inner in fs::read_dir(folder)? {
+            judge.arg(inner?.path());
         }
     }
-    cost::done(&mut rate)
+    cost::done(&mut judge)
 }
 
 /// A Python with what judges, in a folder of its own.
-fn judge(folder: &Path) -> Result<std::path::PathBuf, Box<dyn Error>> {
+fn python(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let venv = folder.join("venv");
     let python = venv.join("bin/python");
     let ready = Command::new(&python).args(["-c", "import numpy, pesq"]).output();

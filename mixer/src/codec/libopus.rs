@@ -3,7 +3,7 @@
 //!
 //! The same door as `opus-pure` has, so that [`super::OpusDecoder`] and [`super::OpusEncoder`] do not know which it is.
 
-use opus::{Application, Bitrate, Channels, Error, ErrorCode};
+use opus::{Application, Bitrate, Channels, Error, ErrorCode, Signal};
 
 use super::{CodecError, RATE};
 
@@ -63,6 +63,11 @@ impl Encoding {
     pub(super) fn set_expected_loss(&mut self, percent: i32) {
         let _ = self.0.set_packet_loss_perc(percent);
         let _ = self.0.set_inband_fec(percent > 0);
+    }
+
+    /// Whether it may choose the model of the voice, as it does at the rates of speech.
+    pub(super) fn set_voice_model(&mut self, on: bool) {
+        let _ = self.0.set_signal(if on { Signal::Auto } else { Signal::Music });
     }
 
     pub(super) fn reset(&mut self) {

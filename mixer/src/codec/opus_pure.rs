@@ -1,6 +1,6 @@
 //! Opus by the crate `opus-pure`: no C, no build script.
 
-use opus_pure::{Application, Error, OpusDecoder, OpusEncoder};
+use opus_pure::{Application, Error, OpusDecoder, OpusEncoder, Signal};
 
 use super::{CodecError, RATE};
 
@@ -57,6 +57,11 @@ impl Encoding {
     pub(super) fn set_expected_loss(&mut self, percent: i32) {
         self.0.packet_loss_perc = percent;
         self.0.use_inband_fec = percent > 0;
+    }
+
+    /// Whether it may choose the model of the voice, as it does at the rates of speech.
+    pub(super) fn set_voice_model(&mut self, on: bool) {
+        self.0.signal_type = if on { None } else { Some(Signal::Music) };
     }
 
     pub(super) fn reset(&mut self) {

@@ -174,3 +174,26 @@ fn redundancy_is_found_where_it_is_and_is_better_than_concealment() {
     let (repaired, concealed) = (ratio(true), ratio(false));
     assert!(repaired > concealed + 3.0, "{repaired} dB, {concealed} dB");
 }
+
+/// The transform while nothing is lost, the model of the voice while it is: RFC 6716 §3.1 has CELT from configuration 16 on.
+#[test]
+fn the_way_follows_the_expected_loss_without_a_click() {
+    let mut encoder = Format::Opus { channels: 1 }.encoder().unwrap();
+    let mut decoder = Format::Opus { channels: 1 }.decoder().unwrap();
+    let (mut packet, mut heard) = ([0; 1500], Vec::new());
+    for number in 0..200_u16 {
+        let expects_loss = number / 25 % 2 == 1;
+        encoder.set_expected_loss(if expects_loss { 10 } else { 0 });
+        let tone = |at| 0.1 * (std::f32::consts::TAU * 250.0 * f32::from(at) / 48_000.0).sin();
+        // A whole number of periods in each frame.
+        let pcm: Vec<f32> = (0..960_u16).map(tone).collect();
+        let len = encoder.encode(&pcm, &mut packet).unwrap();
+        // The first packet after a change may still be of the other way.
+        let by_transform = packet[0] >> 3 >= 16;
+        assert!(by_transform != expects_loss || number % 25 == 0, "packet {number}");
+        heard.extend(decode(decoder.as_mut(), &[packet[..len].to_vec()]));
+    }
+    let bend = |w: &[f32]| (w[0] - 2.0 * w[1] + w[2]).abs();
+    let steepest = heard[9_600..].windows(3).map(bend).fold(0.0, f32::max);
+    assert!(steepest < 0.01, "{steepest}");
+}

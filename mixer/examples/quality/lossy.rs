@@ -1,15 +1,9 @@
 //! Speech over a bad line: what is heard by way of [`Playout`], with and without redundancy, and by way of a plain buffer.
 //!
-//! ```sh
-//! cargo run --release -p althing-mixer --example lossy -- speech.wav folder 1 3 5 10 20 30
-//! ```
-//!
-//! Reads 16-bit mono at 48 kHz; writes a folder for each line, with `clean.wav` and one file for each way and each percentage of
-//! loss, with the mean delay in ms in its name. All ways get the same packets at the same times. Of two plain buffers, one holds all
-//! for as long as the playout without redundancy does on average, the other one has been told the line: as long as all need but
-//! those few that the playout, too, means to leave late.
-//! `cargo xtask quality` judges the files.
-#![expect(clippy::print_stdout, reason = "it tells what it does")]
+//! Writes a folder for each line, with `clean.wav` and one file for each way and each percentage of loss, with the mean delay in ms in
+//! its name. All ways get the same packets at the same times. Of two plain buffers, one holds all for as long as the playout without
+//! redundancy does on average, the other one has been told the line: as long as all need but those few that the playout, too, means
+//! to leave late.
 
 use std::error::Error;
 use std::fs;
@@ -18,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use althing_media_core::payload::red;
 use althing_media_core::{Pt, RtpTime, Ssrc};
-use althing_mixer::codec::{Format, MAX_SAMPLES};
+use althing_mixer::codec::{Encoder as _, Format, MAX_SAMPLES, OpusEncoder};
 use althing_mixer::playout::{Playout, PlayoutConfig, PlayoutStats, Received};
+
+use crate::wav;
 
 const OPUS: Format = Format::Opus { channels: 1 };
 const PT: Pt = Pt::new(111);
@@ -52,23 +48,17 @@ const WAYS: [(&str, Way); 6] = [
     ("both", Way::Playout { fec: true, red: true }),
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(speech), Some(folder)) = (arguments.next(), arguments.next()) else {
-        return Err("speech.wav folder percent…".into());
-    };
-    let (speech, folder) = (read_wav(&fs::read(speech)?)?, Path::new(&folder).to_path_buf());
+pub(crate) fn run(speech: &[f32], folder: &Path, losses: &[u8]) -> Result<(), Box<dyn Error>> {
     let lead_in = speech.len().checked_sub(LEAD_IN * TICK).ok_or("speech is too short")?;
-    let speech = [&speech[lead_in..], &speech[..]].concat();
+    let speech = [&speech[lead_in..], speech].concat();
     let frames = encode(&speech, 0)?;
     let perfect = vec![Some(Duration::ZERO); frames.len()];
-    let losses: Vec<u8> = arguments.map(|loss| loss.parse()).collect::<Result<_, _>>()?;
     for line_number in 0..LINES {
         let folder = folder.join(line_number.to_string());
         fs::create_dir_all(&folder)?;
-        let judged = |heard: &[f32]| wav(&heard[LEAD_IN * TICK..]);
-        fs::write(folder.join("clean.wav"), judged(&plain(&frames, &perfect, FRAME)?))?;
-        for percent in &losses {
+        let keep = |name: &str, heard: &[f32]| wav::write(&folder.join(name), &heard[LEAD_IN * TICK..]);
+        keep("clean.wav", &plain(&frames, &perfect, FRAME)?)?;
+        for percent in losses {
             let seed = 1000 * line_number + u64::from(*percent) + 1;
             let arrivals = line(frames.len(), f64::from(*percent) / 100.0, seed);
             let (.., delay) = playout(&frames, &arrivals, false)?;
@@ -85,10 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     }
                 };
                 let milliseconds = (delay.as_secs_f64() * 1e3).round();
-                fs::write(
-                    folder.join(format!("{name}-{percent}-{milliseconds}.wav")),
-                    judged(&heard),
-                )?;
+                keep(&format!("{name}-{percent}-{milliseconds}.wav"), &heard)?;
                 println!(
                     "{percent} % {name}: delay {milliseconds} ms, lost {}, recovered {}, late {}; concealed {} ms, left out {}, put in {}",
                     stats.lost,
@@ -104,9 +91,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The packets of a sender at 32 kbit/s that expects `loss` percent to be lost.
+/// The packets of a sender at 32 kbit/s that expects `loss` percent to be lost, and otherwise encodes as browsers do.
 fn encode(speech: &[f32], loss: u8) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
-    let mut encoder = OPUS.encoder()?;
+    let mut encoder = OpusEncoder::new(1)?;
+    encoder.set_voice_model(true);
+    encoder.set_bitrate(32_000);
     encoder.set_expected_loss(loss);
     let mut bytes = [0; 1500];
     let mut frames = Vec::new();
@@ -209,30 +198,4 @@ fn playout(
     }
     let delay = delays / u32::try_from(frames.len() + 10 - LEAD_IN)?;
     Ok((heard, playout.stats(), delay))
-}
-
-fn read_wav(file: &[u8]) -> Result<Vec<f32>, Box<dyn Error>> {
-    let data = file.windows(4).position(|four| four == b"data").ok_or("no WAV file")?;
-    let samples = file.get(data + 8..).unwrap_or_default().as_chunks::<2>().0;
-    Ok(samples
-        .iter()
-        .map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0)
-        .collect())
-}
-
-/// A WAV file of 16-bit mono at 48 kHz.
-fn wav(sound: &[f32]) -> Vec<u8> {
-    let len = u32::try_from(sound.len() * 2).unwrap_or(u32::MAX);
-    let mut file = [&b"RIFF"[..], &(len + 36).to_le_bytes(), b"WAVEfmt "].concat();
-    for word in [16_u32, 0x0001_0001, 48_000, 96_000, 0x0010_0002] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(b"data");
-    file.extend(len.to_le_bytes());
-    for value in sound {
-        #[expect(clippy::cast_possible_truncation, reason = "clamped to the range")]
-        let sample = (value * 32_768.0).clamp(-32_768.0, 32_767.0) as i16;
-        file.extend(sample.to_le_bytes());
-    }
-    file
 }
