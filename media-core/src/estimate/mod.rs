@@ -64,8 +64,10 @@ const CUT_INTERVAL: i64 = 500_000;
 const MIN_UNKNOWN: u64 = 10;
 /// What a cut leaves.
 const CUT: f64 = 0.7;
-/// Media is sent at this factor of the target, so that a large picture does not wait for the next.
-const PACING: f64 = 1.25;
+/// Media is sent at this factor of the target, so that a large picture does not wait for the next; the first below a rate at which
+/// each packet stands in the queue for so long that sound should not have to wait behind two.
+const PACING: (f64, f64) = (1.1, 1.25);
+const NARROW: u64 = 600_000;
 /// A probe is sent more evenly than media.
 const PROBE_BURST: Duration = Duration::from_millis(1);
 /// What may go at once of what is wanted, on a line that carries all of it and has no queue: a usual picture, whole, at 30 a
@@ -82,6 +84,9 @@ const ROOM: f64 = 1.25;
 /// A line that has shown a queue within this time, in µs, is near its limit, or others use it too: a short probe would find
 /// what they need.
 const UNTOUCHED: i64 = 3_000_000;
+/// Of what a probe of such a line finds so much more than the rate is believed, in bits per second: others keep what they have, and
+/// who has little of a line gains as much as who has a lot of it.
+const CAUTIOUS: f64 = 200_000.0;
 /// A queue that is longer is not probed, in µs.
 const CALM: i64 = 30_000;
 
@@ -158,6 +163,8 @@ pub struct Estimator {
     /// When a queue was seen last.
     queued: Option<i64>,
     begun: bool,
+    /// The probe that is under way was due although a queue is seen now and then.
+    cautious: bool,
     /// Used and kept by `on_feedback`.
     arrivals: Vec<Arrival>,
 }
@@ -188,6 +195,7 @@ impl Estimator {
             heard_again: None,
             queued: None,
             begun: false,
+            cautious: false,
             arrivals: Vec::new(),
         }
     }
@@ -263,7 +271,12 @@ impl Estimator {
         self.on_heard(at);
         self.decide(at, signal.unwrap_or_else(|| self.trend.signal()), fresh);
         while let Some(rate) = self.probes.result(told.reported) {
-            self.control.proved(rate);
+            let most = if self.cautious {
+                self.control.rate() + CAUTIOUS
+            } else {
+                f64::INFINITY
+            };
+            self.control.proved(rate.min(most));
         }
         self.keep_bounds();
         self.look_further(at);
@@ -377,7 +390,7 @@ impl Estimator {
             };
         }
         Pacing {
-            rate: to_bitrate(target.0 as f64 * PACING),
+            rate: to_bitrate(target.0 as f64 * if target.0 < NARROW { PACING.0 } else { PACING.1 }),
             burst: self.burst(),
             probed: false,
         }
@@ -454,8 +467,10 @@ impl Estimator {
         let calm = stale || self.trend.signal() == Signal::Normal && self.queue.standing() < CALM;
         let alone = self.queued.is_none_or(|at| now - at > UNTOUCHED);
         let rate = self.control.rate();
-        if calm && alone && self.control.may_try(now) && rate < self.wanted {
-            self.probes.now_and_then(now, rate);
+        let free = alone && self.control.may_try(now);
+        let overdue = !self.control.is_draining() && self.probes.is_overdue(now);
+        if calm && (free || overdue) && rate < self.wanted && self.probes.now_and_then(now, rate) {
+            self.cautious = !free;
         }
     }
 
@@ -464,6 +479,7 @@ impl Estimator {
         if let Some((_, before)) = self.cut.take() {
             self.heard_again = Some(now);
             self.probes.plan(before);
+            self.cautious = false;
         }
     }
 

@@ -27,6 +27,9 @@ const FULL: f64 = 0.9;
 const MARGIN: f64 = 0.95;
 /// Time between probes that nothing calls for, in µs: at least, at most.
 const INTERVAL: (i64, i64) = (2_500_000, 5_000_000);
+/// After this time, in µs, one is due although queues are seen now and then: somebody else may make them, on a line that is wide
+/// enough for both. No multiple of what happens every second.
+const OVERDUE: i64 = 11_300_000;
 /// Results that may be waited for.
 const WAITING: usize = 4;
 
@@ -80,12 +83,19 @@ impl Probes {
         self.jitter += 0.05 * (change.abs() * 1000.0 - self.jitter);
     }
 
-    /// Plans one at `factor` of `rate` when the last is long enough ago.
-    pub(super) fn now_and_then(&mut self, now: i64, rate: f64) {
+    /// Plans one above `rate` when the last is long enough ago; whether it did.
+    pub(super) fn now_and_then(&mut self, now: i64, rate: f64) -> bool {
         let due = self.last_at.is_none_or(|at| now - at >= self.interval.max(INTERVAL.0));
-        if due && self.is_idle() {
+        let plans = due && self.is_idle();
+        if plans {
             self.planned[0] = Some(rate * FACTOR);
         }
+        plans
+    }
+
+    /// Whether the last one is so long ago that one is due whatever was seen since.
+    pub(super) fn is_overdue(&self, now: i64) -> bool {
+        self.last_at.is_some_and(|at| now - at >= OVERDUE)
     }
 
     /// Plans one at `rate`.

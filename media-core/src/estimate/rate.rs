@@ -154,6 +154,10 @@ impl Control {
         self.decreased.is_some_and(|at| at >= since)
     }
 
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// Whether more may be tried: the last decrease has been made good and was long ago, the longer if the rate has not
     /// yet grown beyond what the link was seen to carry.
     pub(super) fn may_try(&self, now: i64) -> bool {
@@ -167,10 +171,11 @@ impl Control {
             .map_or(0, |updated| (input.now - updated).clamp(0, 1_000_000));
         self.updated = Some(input.now);
         match input.signal {
-            Signal::Over if input.standing > SEEN => self.decrease(input),
-            Signal::Over => {}
-            Signal::Normal if self.stands(input) || self.is_ignored(input) => self.decrease(input),
-            Signal::Under => {}
+            // Who sends less than was proved fills no queue, unless the line has become narrower than even that.
+            Signal::Over if input.standing > if input.idle { 2 * FULL } else { SEEN } => self.decrease(input),
+            Signal::Over if !input.idle => {}
+            Signal::Over | Signal::Normal if self.stands(input) || self.is_ignored(input) => self.decrease(input),
+            Signal::Over | Signal::Under => {}
             Signal::Normal if self.draining => self.go_back(input),
             Signal::Normal => self.increase(input, elapsed as f64 / 1e6),
         }
