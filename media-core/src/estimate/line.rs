@@ -20,8 +20,6 @@ const TRUST: u64 = 130;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Length of a datagram that waits, as long as it is not written.
 const USUAL_LEN: usize = 1200;
-/// And of one with sound.
-const SOUND_LEN: usize = 150;
 /// What is sent again takes at most this share of the rate, over so long: where more is lost than that makes good, sending again
 /// only loses more.
 const AGAIN: (u64, Duration) = (50, Duration::from_secs(1));
@@ -109,20 +107,21 @@ impl Line {
         Ok(())
     }
 
-    /// Whether a datagram that the peer asks for again may go.
+    /// Whether a datagram of `kind` that the peer has asked for again may go. Sound may take twice as much, so that pictures do not
+    /// take all of it.
     #[must_use]
-    pub fn may_repeat(&self, now: Instant) -> bool {
-        self.again.is_none_or(|at| at <= now + AGAIN.1)
+    pub fn may_repeat(&self, now: Instant, kind: MediaKind) -> bool {
+        let span = match kind {
+            MediaKind::Audio => AGAIN.1 * 2,
+            MediaKind::Video => AGAIN.1,
+        };
+        self.again.is_none_or(|at| at <= now + span)
     }
 
-    /// A datagram of `kind` that the peer has asked for again will go. Before the peer has reported anything none is counted.
-    pub fn on_repeat(&mut self, now: Instant, kind: MediaKind) {
+    /// A datagram of so many bytes that the peer has asked for again has gone. Before it has reported anything none is counted.
+    pub fn on_repeat(&mut self, now: Instant, len: usize) {
         let Some(rate) = self.estimate() else { return };
-        let len = match kind {
-            MediaKind::Audio => SOUND_LEN,
-            MediaKind::Video => USUAL_LEN,
-        };
-        let nanos = (len as u64 * 8_000_000_000 * 100 / AGAIN.0).checked_div(rate.0);
+        let nanos = ((len + OVERHEAD) as u64 * 8_000_000_000 * 100 / AGAIN.0).checked_div(rate.0);
         let begin = self.again.map_or(now, |at| at.max(now));
         self.again = Some(begin + Duration::from_nanos(nanos.unwrap_or(0)));
     }
@@ -241,5 +240,32 @@ impl Line {
     #[must_use]
     pub fn queue_delay(&self) -> Duration {
         self.estimator.queue_delay()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_again_takes_half_of_the_rate_and_sound_is_not_behind_pictures() {
+        let now = Instant::now();
+        let mut line = Line::new(now);
+        let repeat = |line: &mut Line, now: Instant, kind: MediaKind| {
+            let mut count = 0;
+            while count < 1000 && line.may_repeat(now, kind) {
+                line.on_repeat(now, USUAL_LEN);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(repeat(&mut line, now, MediaKind::Video), 1000, "nothing is known yet");
+        line.estimator.assume_rtt(Duration::from_millis(50));
+        // A second of 150 kbit/s, and one more.
+        assert_eq!(repeat(&mut line, now, MediaKind::Video), 16);
+        assert!((14..=16).contains(&repeat(&mut line, now, MediaKind::Audio)));
+        let later = now + Duration::from_millis(500);
+        assert!(!line.may_repeat(later, MediaKind::Video) && line.may_repeat(later, MediaKind::Audio));
+        assert!(repeat(&mut line, now + Duration::from_secs(4), MediaKind::Video) > 10);
     }
 }

@@ -64,8 +64,8 @@ const CUT_INTERVAL: i64 = 500_000;
 const MIN_UNKNOWN: u64 = 10;
 /// What a cut leaves.
 const CUT: f64 = 0.7;
-/// Media is sent at this factor of the target, so that a large picture does not wait for the next; the first below a rate at which
-/// each packet stands in the queue for so long that sound should not have to wait behind two.
+/// Media is sent at this factor of the target, so that a large picture does not wait for the next; the first on a line that has
+/// shown its limit, below a rate at which each packet stands in the queue for so long that sound should not wait behind two.
 const PACING: (f64, f64) = (1.1, 1.25);
 const NARROW: u64 = 600_000;
 /// A probe is sent more evenly than media.
@@ -84,8 +84,9 @@ const ROOM: f64 = 1.25;
 /// A line that has shown a queue within this time, in µs, is near its limit, or others use it too: a short probe would find
 /// what they need.
 const UNTOUCHED: i64 = 3_000_000;
-/// Of what a probe of such a line finds so much more than the rate is believed, in bits per second: others keep what they have, and
-/// who has little of a line gains as much as who has a lot of it.
+/// Of what each probe of such a line finds so much more than the rate is believed, in bits per second, while the next one asks for
+/// twice as much as the last, until one does not pass: others keep what they have, and who has little of a line gains as much as
+/// who has a lot of it.
 const CAUTIOUS: f64 = 200_000.0;
 /// A queue that is longer is not probed, in µs.
 const CALM: i64 = 30_000;
@@ -390,7 +391,14 @@ impl Estimator {
             };
         }
         Pacing {
-            rate: to_bitrate(target.0 as f64 * if target.0 < NARROW { PACING.0 } else { PACING.1 }),
+            rate: to_bitrate(
+                target.0 as f64
+                    * if target.0 < NARROW && !self.is_easy(now) {
+                        PACING.0
+                    } else {
+                        PACING.1
+                    },
+            ),
             burst: self.burst(),
             probed: false,
         }

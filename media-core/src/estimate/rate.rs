@@ -40,6 +40,9 @@ const RIVAL: i64 = 10_000_000;
 const OBEYED: f64 = 1.1;
 /// If this share of what cannot become less arrives, the queue is not ours: a way that has become longer looks like that.
 const PASSES: f64 = 0.97;
+/// If less than this share arrives of what is less than was proved, the line has become narrower: a queue of 25 ms holds back a
+/// twentieth of half a second.
+const NARROWED: f64 = 0.92;
 /// After a decrease nothing is tried for this time, in µs: what is free now may be what others have left for a moment.
 const CALM: i64 = 4_000_000;
 /// The least share of the measured rate that a long queue leaves.
@@ -91,9 +94,14 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Whether hardly anything of what is sent is missing.
-    fn passes(&self) -> bool {
-        let passes = |(arriving, sent)| arriving > PASSES * sent;
+    /// Whether less is sent than could be, and passes.
+    fn spares(&self) -> bool {
+        self.idle && self.passes(NARROWED)
+    }
+
+    /// Whether this share of what is sent arrives.
+    fn passes(&self, share: f64) -> bool {
+        let passes = |(arriving, sent)| arriving > share * sent;
         self.arriving.zip(self.sent).is_none_or(passes)
     }
 }
@@ -171,9 +179,10 @@ impl Control {
             .map_or(0, |updated| (input.now - updated).clamp(0, 1_000_000));
         self.updated = Some(input.now);
         match input.signal {
-            // Who sends less than was proved fills no queue, unless the line has become narrower than even that.
-            Signal::Over if input.standing > if input.idle { 2 * FULL } else { SEEN } => self.decrease(input),
-            Signal::Over if !input.idle => {}
+            // Who sends less than was proved fills no queue, unless the line has become narrower than even that: then it is a long
+            // one, or something of it is lost.
+            Signal::Over if input.standing > if input.spares() { 2 * FULL } else { SEEN } => self.decrease(input),
+            Signal::Over if !input.spares() => {}
             Signal::Over | Signal::Normal if self.stands(input) || self.is_ignored(input) => self.decrease(input),
             Signal::Over | Signal::Under => {}
             Signal::Normal if self.draining => self.go_back(input),
@@ -200,7 +209,7 @@ impl Control {
     }
 
     fn exceeds(&self, input: &Input) -> bool {
-        input.sent.is_some_and(|sent| sent > self.rate * OBEYED) && !(input.bare && input.passes())
+        input.sent.is_some_and(|sent| sent > self.rate * OBEYED) && !(input.bare && input.passes(PASSES))
     }
 
     fn decrease(&mut self, input: &Input) {
@@ -244,7 +253,7 @@ impl Control {
     }
 
     fn increase(&mut self, input: &Input, elapsed: f64) {
-        if input.idle || input.standing > FULL || input.bare && !input.passes() {
+        if input.idle || input.standing > FULL || input.bare && !input.passes(PASSES) {
             return;
         }
         let per_second = PACKET * 1e6 / (input.rtt + RESPONSE) as f64;
@@ -371,6 +380,41 @@ mod tests {
         let signal = Signal::Over;
         run(&mut control, &mut now, 5, Input { signal, ..CALM_INPUT });
         assert_eq!(control.rate(), 3e6);
+    }
+
+    #[test]
+    fn a_short_queue_is_not_of_who_sends_little() {
+        let little = Input {
+            signal: Signal::Over,
+            standing: 30_000,
+            arriving: Some(0.4e6),
+            lately: Some(0.4e6),
+            sent: Some(0.4e6),
+            idle: true,
+            ..CALM_INPUT
+        };
+        for (input, kept) in [
+            (little, true),
+            (
+                Input {
+                    standing: 60_000,
+                    ..little
+                },
+                false,
+            ),
+            (
+                Input {
+                    sent: Some(0.5e6),
+                    ..little
+                },
+                false,
+            ),
+            (Input { idle: false, ..little }, false),
+        ] {
+            let mut control = Control::new(1e6);
+            control.update(&input);
+            assert_eq!(control.rate() == 1e6, kept, "{input:?}: {}", control.rate());
+        }
     }
 
     #[test]

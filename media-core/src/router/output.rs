@@ -3,15 +3,18 @@
 use std::time::Instant;
 
 use crate::endpoint::{Endpoint, Leaving};
+use crate::estimate::Line;
 use crate::event::{Event, Transmit};
 use crate::packet::{Extension, Kind, Ssrc};
 use crate::router::Router;
 use crate::router::fec::protect;
 use crate::router::rtcp_in::INITIAL_RTT;
 use crate::rtcp;
+use crate::send::Outgoing;
 use crate::send::datagram::{self, Content, Transmission, Written};
 use crate::send::note::{Form, Note};
 use crate::send::redundancy::Redundancy;
+use crate::send::repeat::Repeat;
 use crate::stats::DropReason;
 
 impl Router {
@@ -51,13 +54,8 @@ impl Router {
         }
         let outgoing = self.subscriptions.get_mut(note.subscription.0)?;
         let endpoint = self.endpoints.at_mut(key)?;
-        let repeat = match &outgoing.repeats {
-            Some(repeats) if note.form.is_again() => {
-                let rtt = outgoing.report.rtt().unwrap_or(INITIAL_RTT);
-                Some(repeats.get(note.seq, (now, self.epoch), rtt)?)
-            }
-            _ => None,
-        };
+        let again = note.form.is_again();
+        let repeat = repeat((now, self.epoch), endpoint, outgoing, note)?;
         let (transmission, depth) = match repeat {
             Some(repeat) => (repeat.transmission, repeat.depth),
             None => (
@@ -75,7 +73,7 @@ impl Router {
             Some(((track, stream), received)) => {
                 let params = *outgoing.params(track.codec_of(received.packet.view().pt())?)?;
                 let own = params.rtx.is_none() || outgoing.stream.rtx.is_none();
-                if note.form.is_again() && own && repeat.is_none() && endpoint.transport.profile().is_some() {
+                if again && own && repeat.is_none() && endpoint.transport.profile().is_some() {
                     // It would be a second message under one nonce, see `on_nack`.
                     return None;
                 }
@@ -96,7 +94,7 @@ impl Router {
                 };
                 datagram::write(note, &content, outgoing, transmission, buf)
             }
-            None if note.form.is_again() => return None,
+            None if again => return None,
             None => datagram::write_filler(note, outgoing.any_pt()?, outgoing, transmission, buf),
         };
         let Some(written) = written else {
@@ -113,13 +111,16 @@ impl Router {
         // What is sent again to the last bit has the number that it had.
         let numbered = repeat.is_none() && outgoing.extensions.id(Extension::TransportCc).is_some();
         let transmit = seal(now, endpoint, (&written, numbered), buf)?;
-        if note.form.is_again() {
+        if again {
             outgoing.rtx_seq = outgoing.rtx_seq.plus(1);
+            if let Some(line) = &mut endpoint.line {
+                line.on_repeat(now, transmit.len);
+            }
         } else {
             outgoing.report.on_sent(written.payload);
         }
         // What is sent again may be of the layer before.
-        if !note.form.is_again() && outgoing.told_layer != Some(note.encoding) {
+        if !again && outgoing.told_layer != Some(note.encoding) {
             outgoing.told_layer = Some(note.encoding);
             let subscription = outgoing.id;
             self.tell(Event::LayerChanged {
@@ -173,6 +174,27 @@ impl Router {
         let bye = rtcp::bye::write(buf.get_mut(len..)?, ssrcs, "")?;
         self.seal_rtcp(key, buf, len + bye)
     }
+}
+
+/// How a packet that was asked for goes out again: `Some(None)` as another one, as what is new does; `None` not at all.
+fn repeat(
+    (now, epoch): (Instant, Instant),
+    endpoint: &Endpoint,
+    outgoing: &Outgoing,
+    note: &Note,
+) -> Option<Option<Repeat>> {
+    if !note.form.is_again() {
+        return Some(None);
+    }
+    let refused = |line: &Line| !line.may_repeat(now, outgoing.kind);
+    if endpoint.line.as_deref().is_some_and(refused) {
+        return None;
+    }
+    let Some(repeats) = &outgoing.repeats else {
+        return Some(None);
+    };
+    let rtt = outgoing.report.rtt().unwrap_or(INITIAL_RTT);
+    repeats.get(note.seq, (now, epoch), rtt).map(Some)
 }
 
 /// Seals the RTP packet that is in `buf`, and counts it; `numbered`: with the next transport-wide number.

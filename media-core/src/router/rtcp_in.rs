@@ -134,13 +134,7 @@ impl Router {
         let rtt = outgoing.report.rtt().unwrap_or(INITIAL_RTT);
         for wire in lost.take(MAX_REPAIRS.saturating_sub(*repairs)) {
             *repairs += 1;
-            if endpoint.line.as_ref().is_some_and(|line| !line.may_repeat(now)) {
-                break;
-            }
             if let Some(note) = outgoing.log.request(now, *id, wire, rtt) {
-                if let Some(line) = &mut endpoint.line {
-                    line.on_repeat(now, outgoing.kind);
-                }
                 if outgoing.kind == MediaKind::Audio {
                     endpoint.demand.on_request(now);
                 }

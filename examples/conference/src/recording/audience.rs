@@ -15,7 +15,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// The most that wait in one room.
 const MAX_WAITING: usize = 10_000;
-/// And of those, from one address, or one network of IPv6: a school behind one. A proxy on this machine is many.
+/// And of those, from one address, or one network of IPv6: a school behind one. What is near may be a proxy in front of all: a
+/// loopback, private or unique local address is not bounded by itself.
 const MAX_FROM_ONE: usize = 500;
 
 /// What is shown of a room.
@@ -109,7 +110,7 @@ impl Seat {
         let mut all = waiting.lock();
         let (count, each) = &mut *all;
         let of_it = each.get(&from).copied().unwrap_or(0);
-        if *count >= MAX_WAITING || of_it >= MAX_FROM_ONE && !from.is_loopback() {
+        if *count >= MAX_WAITING || of_it >= MAX_FROM_ONE && !is_near(from) {
             return None;
         }
         *count += 1;
@@ -129,6 +130,13 @@ impl Drop for Seat {
                 each.remove(&self.1);
             }
         }
+    }
+}
+
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(four) => four.is_loopback() || four.is_private(),
+        IpAddr::V6(six) => six.is_loopback() || six.is_unique_local(),
     }
 }
 

@@ -22,6 +22,8 @@ pub use reload::{Reload, Snapshot, Verdict};
 const SEAM: Duration = Duration::from_millis(500);
 /// Parts are told for the last so many segments.
 const WITH_PARTS: usize = 3;
+/// Segments that [`Playlist::live`] tells: a minute of them and more.
+const LIVE: usize = 20;
 /// The most segments of a playlist without a window: a day of segments of three seconds. Older ones are left out.
 const MOST: usize = 28_800;
 
@@ -228,8 +230,27 @@ impl Playlist {
     }
 }
 
+/// All that it has.
 impl fmt::Display for Playlist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, None)
+    }
+}
+
+impl Playlist {
+    /// What is shown while it grows: the last segments only, as all of it would be sent with each part, to everybody.
+    pub(super) fn live(&self) -> String {
+        let mut text = String::new();
+        // Nothing fails when it is written to memory.
+        let _ = self.write(&mut text, (!self.finished).then_some(LIVE));
+        text
+    }
+
+    /// Of the last so many segments, or all.
+    fn write(&self, f: &mut dyn fmt::Write, most: Option<usize>) -> fmt::Result {
+        let skipped = most.map_or(0, |most| self.segments.len().saturating_sub(most));
+        let seams = self.segments.range(..skipped).filter(|segment| segment.seam).count() as u64;
+        let (gone, gone_seams) = (self.gone + skipped as u64, self.gone_seams + seams);
         let live = !self.finished;
         let parts = self.config.low_latency && live;
         let target = self.config.longest().as_secs_f64().ceil();
@@ -245,22 +266,27 @@ impl fmt::Display for Playlist {
             writeln!(f, "#EXT-X-SERVER-CONTROL:{blocking}PART-HOLD-BACK={:.3}", part * 3.0)?;
             writeln!(f, "#EXT-X-PART-INF:PART-TARGET={part:.3}")?;
         }
-        writeln!(f, "#EXT-X-MEDIA-SEQUENCE:{}", self.gone)?;
-        if self.gone_seams > 0 {
-            writeln!(f, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.gone_seams)?;
+        writeln!(f, "#EXT-X-MEDIA-SEQUENCE:{gone}")?;
+        if gone_seams > 0 {
+            writeln!(f, "#EXT-X-DISCONTINUITY-SEQUENCE:{gone_seams}")?;
         }
-        if self.config.window.is_none() && self.gone == 0 {
+        if most.or(self.config.window).is_none() && gone == 0 {
             f.write_str(if live {
                 "#EXT-X-PLAYLIST-TYPE:EVENT\n"
             } else {
                 "#EXT-X-PLAYLIST-TYPE:VOD\n"
             })?;
         }
-        for segment in &self.segments {
+        let mut before = self
+            .segments
+            .range(..skipped)
+            .rev()
+            .find_map(|segment| segment.map.as_ref());
+        for segment in self.segments.range(skipped..) {
             if segment.seam {
                 f.write_str("#EXT-X-DISCONTINUITY\n")?;
             }
-            if let Some((uri, Range { at, len })) = &segment.map {
+            if let Some((uri, Range { at, len })) = segment.map.as_ref().or_else(|| before.take()) {
                 writeln!(f, "#EXT-X-MAP:URI=\"{uri}\",BYTERANGE=\"{len}@{at}\"")?;
             }
             for part in segment.parts.iter().filter(|_| parts) {
@@ -406,6 +432,28 @@ mod tests {
         assert_eq!(text.matches("#EXTINF").count(), 4);
         assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
         assert!(text.contains("URI=\"second.mp4\",BYTERANGE=\"100@0\""));
+    }
+
+    #[test]
+    fn what_grows_is_told_of_the_last_minute_only() {
+        let mut playlist = filled(PlaylistConfig::default(), 200);
+        playlist.begin("second.mp4");
+        (0..200).for_each(|n| playlist.handle_fragment(&fragment(n * 500, 500, n % 8 == 0)));
+        let live = playlist.live();
+        assert_eq!(live.matches("#EXTINF").count() + 1, LIVE, "one of them is open: {live}");
+        assert!(
+            live.contains("#EXT-X-MEDIA-SEQUENCE:30\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"),
+            "{live}"
+        );
+        assert_eq!(
+            live.matches("#EXT-X-MAP:URI=\"second.mp4\"").count(),
+            0,
+            "it has none: there was no header"
+        );
+        assert!(!live.contains("#EXT-X-PLAYLIST-TYPE"), "what is told is taken back");
+        assert!(playlist.to_string().contains("#EXT-X-PLAYLIST-TYPE:EVENT"));
+        playlist.finish();
+        assert_eq!(playlist.live(), playlist.to_string(), "at the end all of it is there");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Its text, in UTF-8.
+    /// Its text, in UTF-8; while it grows, of the last segments only.
     pub text: Bytes,
     /// The file that grows, as the playlist calls it.
     pub uri: String,
@@ -66,7 +66,7 @@ impl Snapshot {
             _ => (known, 0),
         };
         Self {
-            text: playlist.to_string().into(),
+            text: playlist.live().into(),
             uri: playlist.uri.clone(),
             len: playlist.len,
             finished: playlist.finished,
