@@ -107,6 +107,7 @@ export async function sending(pc) {
     fir: s.firCount ?? 0,
     nack: s.nackCount ?? 0,
     keyFrames: s.keyFramesEncoded,
+    limitation: s.qualityLimitationReason,
     codec: stats.find((c) => c.id === s.codecId)?.mimeType,
   }));
 }

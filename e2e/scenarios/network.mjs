@@ -67,12 +67,22 @@ scenario('network: pictures at 5 % loss and 300 ms round trip come back out of F
 scenario('network: 600 kbit/s, 10 % loss and 100 ms to one watcher, a clean line to the other', { seconds: 120 }, async (t) => {
   const weather = ['--loss', '10%', '--delay', '50ms', '--down.rate', '600kbit', '--seed', '11'];
   const { server, relay } = await behindRelay(t, weather);
-  await publish(t, await openChromium(t), server, 'hall', { width: 1280, height: 720 });
+  const ada = await publish(t, await openChromium(t), server, 'hall', { width: 1280, height: 720 });
   const clean = await watch(t, await openChromium(t), server, 'hall');
   const far = await watch(t, await openChromium(t), server, 'hall', { rewrite: onlyThrough(relay.port), patience: 20_000 });
-  await sleep(8000);
+  await sleep(6000);
+  // The browser begins with its largest encoding when it thinks that its own line carries it, some seconds later on a busy machine.
+  const largest = async () => (await ada.sending()).find((encoding) => encoding.width === 1280)?.frames ?? 0;
+  for (let [tries, before] = [0, await largest()]; tries < 10; tries += 1) {
+    await sleep(2000);
+    const now = await largest();
+    if (now - before > 50) break;
+    before = now;
+  }
+  const before = await largest();
   const [bad, good] = await Promise.all([far.observe(20), clean.observe(20)]);
-  t.note(JSON.stringify({ bad, good }));
+  const made = (await largest()) - before;
+  t.note(JSON.stringify({ bad, good, made }));
   for (const [name, seen] of Object.entries({ bad, good })) {
     const rate = Math.round((seen.videoBytes * 8) / 20_000);
     const gap = Math.round(seen.longestGap);
@@ -85,7 +95,9 @@ scenario('network: 600 kbit/s, 10 % loss and 100 ms to one watcher, a clean line
   check(bad.soundBytes > good.soundBytes * 1.5, 'nothing went along with the sound');
   check(bad.retransmitted > 0, 'nothing was sent again');
   check(bad.videoBytes < 0.75 * good.videoBytes, 'the narrow line has all');
-  check(good.narrowest === 1280, `the clean line has had a picture ${good.narrowest} wide`);
+  check(made > 300, `the browser has sent ${made} large pictures in 20 s`);
+  const paused = made < 570;
+  check(good.narrowest === 1280 || paused, `the clean line has had a picture ${good.narrowest} wide`);
   check(good.longestGap <= 500, `the clean picture stood still for ${Math.round(good.longestGap)} ms`);
   check(good.madeUp < 0.02 && good.audioNacks === 0 && good.lost === 0, 'the watcher on the clean line has lost something');
 });
