@@ -310,8 +310,9 @@ impl Estimator {
     /// probes say too little of a line that jitters, and not every peer can be sent padding.
     #[must_use]
     pub fn is_easy(&self, now: Instant) -> bool {
-        let recent = self.micros(now) - LIMIT_FORGOTTEN;
-        self.is_calm() && self.is_settled(now) && !self.control.has_decreased_since(recent.max(0))
+        let recent = (self.micros(now) - LIMIT_FORGOTTEN).max(0);
+        let limited = self.control.has_decreased_since(recent) || self.queued.is_some_and(|at| at >= recent);
+        self.is_calm() && self.is_settled(now) && !limited
     }
 
     /// Whether the line carries what is sent: no queue.
@@ -390,15 +391,10 @@ impl Estimator {
                 probed: true,
             };
         }
+        let even = target.0 < NARROW && !self.is_easy(now);
+        let factor = if even { PACING.0 } else { PACING.1 };
         Pacing {
-            rate: to_bitrate(
-                target.0 as f64
-                    * if target.0 < NARROW && !self.is_easy(now) {
-                        PACING.0
-                    } else {
-                        PACING.1
-                    },
-            ),
+            rate: to_bitrate(target.0 as f64 * factor),
             burst: self.burst(),
             probed: false,
         }
